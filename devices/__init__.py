@@ -1,0 +1,1 @@
+"""What is plugged in: pure, vectorised models of storage, sources, loads and their firmware."""

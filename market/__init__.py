@@ -1,0 +1,1 @@
+"""Who trades what, at which price: pure functions over integers and arrays."""

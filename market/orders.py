@@ -1,0 +1,93 @@
+"""Orders and fills: what is signed, what the auction sees, what clearing returns."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.errors import BookInconsistent, OrderRefused, RefusalReason
+from market.units import MAX_PRICE_MICRO_PER_KWH, MAX_QUANTITY_MILLI_WH
+
+MAX_LANES = 32
+MAX_INTERVAL = 2**24 - 1
+MAX_ACCOUNT = 2**32 - 1
+
+
+class Source(IntEnum):
+    """Preferred source of a buyer's energy; honoured in pairing where it costs nobody anything."""
+
+    ANY = 0
+    SOLAR = 1
+    STORAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A bid or offer for every interval in `first..last`, as its agent signs it (EIP-712).
+
+    `limit_micro_per_kwh` is all-in: a buyer never pays more and a seller never receives less per kWh,
+    the operator's fee included. A quantity of zero cancels the lane's earlier order.
+    """
+
+    account: int
+    epoch: int
+    is_buy: bool
+    lane: int
+    first: int
+    last: int
+    quantity_milli_wh: int
+    limit_micro_per_kwh: int
+
+    def check(self) -> None:
+        """Refuse what no settlement could carry.
+
+        Raises
+        ------
+        OrderRefused
+            With the field that is out of range and its bounds.
+        """
+        _bounded(self.account, 2, MAX_ACCOUNT, "account", RefusalReason.MALFORMED)
+        _bounded(self.epoch, 1, 2**24 - 1, "epoch", RefusalReason.WRONG_EPOCH)
+        _bounded(self.lane, 0, MAX_LANES - 1, "lane", RefusalReason.LANE)
+        _bounded(self.first, 0, MAX_INTERVAL, "first interval", RefusalReason.VALIDITY)
+        _bounded(self.last, self.first, MAX_INTERVAL, "last interval", RefusalReason.VALIDITY)
+        _bounded(self.quantity_milli_wh, 0, MAX_QUANTITY_MILLI_WH, "quantity (mWh)", RefusalReason.QUANTITY)
+        _bounded(
+            self.limit_micro_per_kwh,
+            -MAX_PRICE_MICRO_PER_KWH,
+            MAX_PRICE_MICRO_PER_KWH,
+            "limit (micro-credit per kWh)",
+            RefusalReason.LIMIT,
+        )
+
+
+def _bounded(value: int, low: int, high: int, name: str, reason: RefusalReason) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise OrderRefused(reason, f"{name} is {value!r}: need an integer in {low}..{high}")
+
+
+@dataclass(frozen=True, slots=True)
+class OrderArrays:
+    """The open orders of one round for one interval, as arrays of equal length `(n_orders,)`.
+
+    Rows are sorted by arrival sequence, then order hash: the documented tie rule is the row number.
+    """
+
+    account: NDArray[np.int64]
+    is_buy: NDArray[np.bool_]
+    quantity_milli_wh: NDArray[np.int64]
+    limit_micro_per_kwh: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n = self.account.shape
+        for name in ("is_buy", "quantity_milli_wh", "limit_micro_per_kwh"):
+            if getattr(self, name).shape != n:
+                raise BookInconsistent(f"{name} has shape {getattr(self, name).shape}, account has {n}")
+        if self.quantity_milli_wh.size and int(self.quantity_milli_wh.min()) < 0:
+            raise BookInconsistent(
+                f"quantity_milli_wh is negative in row {int(self.quantity_milli_wh.argmin())}"
+            )
+
+    def __len__(self) -> int:
+        return int(self.account.size)

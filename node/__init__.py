@@ -1,0 +1,1 @@
+"""What runs: controller, agents, hub, bus, chain, store and API."""
