@@ -1,0 +1,416 @@
+"""What people, meters and roles sign: EIP-712 messages of the Settlement contract, compact signatures.
+
+| message | signed by | checked by |
+|---|---|---|
+| `Order` (of market.orders) | the account's agent | hub and contract |
+| `Chunk` | operator | contract |
+| `Reading` | meter | hub and contract |
+| `Substitute` | registrar | contract |
+| `Tariffs` | oracle | contract |
+| `Curtailment` | curtailer (the grid role) | contract |
+| `Receipt` | operator | whoever holds it: proof that an order was received |
+
+All share the domain `Settlement`, version 1, of one chain and one contract, so a signature means nothing
+elsewhere. The type strings below are those of contracts/Settlement.vy and registry.vy, to the letter.
+
+References
+----------
+EIP-712 (typed structured data), EIP-2098 (compact signatures), EIP-2 (low s).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
+
+import coincurve
+from eth_hash.auto import keccak
+from eth_utils import to_checksum_address
+
+from market.orders import Order
+
+# Half of the order of secp256k1 (SEC 2, section 2.4.1): a larger s is the malleable twin (EIP-2).
+HALF_N: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+_S_MASK: Final = 2**255 - 1
+_WORD_MASK: Final = 2**256 - 1
+
+
+class BadMessage(ValueError):
+    """A message whose field does not fit its EIP-712 type; `.message` is the message."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(f"a field does not fit its EIP-712 type: {message!r}")
+        self.message = message
+
+
+class BadSignature(ValueError):
+    """A signature from which no address can be recovered, or a malleable one (s in the upper half)."""
+
+
+class CompactSignature(NamedTuple):
+    """An EIP-2098 signature: `vs` is s with the parity of the public key's y in the top bit."""
+
+    r: int
+    vs: int
+
+    def to_bytes(self) -> bytes:
+        """Return the 64 bytes r, vs."""
+        return self.r.to_bytes(32, "big") + self.vs.to_bytes(32, "big")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "CompactSignature":
+        """Read 64 bytes r, vs.
+
+        Raises
+        ------
+        BadSignature
+            If there are not exactly 64 bytes.
+        """
+        if len(raw) != 64:
+            raise BadSignature(f"a compact signature has 64 bytes, not {len(raw)}")
+        return cls(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+
+
+class LocalSigner(Protocol):
+    """A key at hand: what signing needs of it."""
+
+    @property
+    def address(self) -> str:
+        """The signer's address, EIP-55."""
+
+    def sign_digest(self, digest: bytes, /) -> tuple[int, int]:
+        """Sign 32 bytes; return r and vs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where a signature counts: one contract on one chain.
+
+    Raises
+    ------
+    ValueError
+        If the chain id is not positive or the contract is not an address of 20 bytes in hex.
+    """
+
+    chain_id: int
+    contract: str
+    separator: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.chain_id <= 0:
+            raise ValueError(f"chain id {self.chain_id}: need a positive integer")
+        object.__setattr__(self, "contract", to_checksum_address(self.contract))
+        packed = _DOMAIN_TYPE + _NAME + _VERSION + self.chain_id.to_bytes(32, "big")
+        address = bytes.fromhex(self.contract[2:])
+        object.__setattr__(self, "separator", keccak(packed + bytes(12) + address))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a settlement transaction did: `round_word` holds interval, round and the hash of its prices
+    (node.chain.words.RoundWord), `done` chains every fill and reading (`done_fill`, `done_reading`)."""
+
+    sequence: int
+    round_word: int
+    done: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A meter's cumulative net register (export minus import, mWh) at the end of an interval."""
+
+    account: int
+    interval: int
+    register_milli_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Substitute:
+    """An estimated register where the meter's is missing."""
+
+    account: int
+    interval: int
+    register_milli_wh: int
+
+
+class Tariff(NamedTuple):
+    """The supplier's prices of a zone: `short` is paid for what is missing, `long` received for too much."""
+
+    short_micro_per_kwh: int
+    long_micro_per_kwh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tariffs:
+    """The supplier's prices of an interval, by zone."""
+
+    interval: int
+    table: tuple[Tariff, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curtailment:
+    """Up to so much of an account's shortfall was ordered by the controller and is forgiven."""
+
+    account: int
+    interval: int
+    quantity_milli_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The operator's word that it received an order: the order's hash, its place in the queue, when."""
+
+    order_hash: bytes
+    sequence: int
+    received_at_s: int
+
+
+Message = Order | Chunk | Reading | Substitute | Tariffs | Curtailment | Receipt
+
+
+def _type_hash(signature: str) -> bytes:
+    return keccak(signature.encode())
+
+
+_DOMAIN_TYPE: Final = _type_hash(
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+_NAME: Final = keccak(b"Settlement")
+_VERSION: Final = keccak(b"1")
+ORDER_TYPE: Final = "Order(uint32 account,uint24 epoch,bool buy,uint8 lane,uint24 first,uint24 last,uint40 quantity,int64 limit)"
+CHUNK_TYPE: Final = "Chunk(uint64 seq,uint256 round,bytes32 done)"
+READING_TYPE: Final = "Reading(uint32 account,uint24 interval,int56 register)"
+SUBSTITUTE_TYPE: Final = "Substitute(uint32 account,uint24 interval,int56 register)"
+TARIFFS_TYPE: Final = "Tariffs(uint24 interval,bytes32 table)"
+CURTAILMENT_TYPE: Final = "Curtailment(uint32 account,uint24 interval,uint40 quantity)"
+RECEIPT_TYPE: Final = "Receipt(bytes32 order,uint64 sequence,uint64 receivedAt)"
+_ORDER_HASH: Final = _type_hash(ORDER_TYPE)
+_CHUNK_HASH: Final = _type_hash(CHUNK_TYPE)
+_READING_HASH: Final = _type_hash(READING_TYPE)
+_SUBSTITUTE_HASH: Final = _type_hash(SUBSTITUTE_TYPE)
+_TARIFFS_HASH: Final = _type_hash(TARIFFS_TYPE)
+_CURTAILMENT_HASH: Final = _type_hash(CURTAILMENT_TYPE)
+_RECEIPT_HASH: Final = _type_hash(RECEIPT_TYPE)
+# ABI head of a single dynamic array: where its length stands.
+_ARRAY_HEAD: Final = (32).to_bytes(32, "big")
+_PADDING: Final = [bytes(32 - size) for size in range(33)]
+
+
+def _uint(value: int, size: int) -> bytes:
+    """Encode an unsigned integer of `size` bytes as a word; OverflowError if it does not fit."""
+    return _PADDING[size] + int(value).to_bytes(size, "big")
+
+
+def _int(value: int, size: int) -> bytes:
+    """Encode a signed integer of `size` bytes as a word; OverflowError if it does not fit."""
+    value = int(value)
+    value.to_bytes(size, "big", signed=True)
+    return (value & _WORD_MASK).to_bytes(32, "big")
+
+
+def _bytes32(value: bytes) -> bytes:
+    if len(value) != 32:
+        raise OverflowError(f"need 32 bytes, have {len(value)}")
+    return value
+
+
+def _encode_order(order: Order) -> bytes:
+    return (
+        _ORDER_HASH
+        + _uint(order.account, 4)
+        + _uint(order.epoch, 3)
+        + _uint(bool(order.is_buy), 1)
+        + _uint(order.lane, 1)
+        + _uint(order.first, 3)
+        + _uint(order.last, 3)
+        + _uint(order.quantity_milli_wh, 5)
+        + _int(order.limit_micro_per_kwh, 8)
+    )
+
+
+def _encode_chunk(chunk: Chunk) -> bytes:
+    return _CHUNK_HASH + _uint(chunk.sequence, 8) + _uint(chunk.round_word, 32) + _bytes32(chunk.done)
+
+
+def _encode_reading(reading: Reading) -> bytes:
+    return _READING_HASH + _register(reading)
+
+
+def _encode_substitute(substitute: Substitute) -> bytes:
+    return _SUBSTITUTE_HASH + _register(substitute)
+
+
+def _register(reading: Reading | Substitute) -> bytes:
+    return _uint(reading.account, 4) + _uint(reading.interval, 3) + _int(reading.register_milli_wh, 7)
+
+
+def _encode_tariffs(tariffs: Tariffs) -> bytes:
+    return _TARIFFS_HASH + _uint(tariffs.interval, 3) + table_hash(tariffs.table)
+
+
+def _encode_curtailment(curtailment: Curtailment) -> bytes:
+    return (
+        _CURTAILMENT_HASH
+        + _uint(curtailment.account, 4)
+        + _uint(curtailment.interval, 3)
+        + _uint(curtailment.quantity_milli_wh, 5)
+    )
+
+
+def _encode_receipt(receipt: Receipt) -> bytes:
+    return (
+        _RECEIPT_HASH
+        + _bytes32(receipt.order_hash)
+        + _uint(receipt.sequence, 8)
+        + _uint(receipt.received_at_s, 8)
+    )
+
+
+_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
+    Order: _encode_order,
+    Chunk: _encode_chunk,
+    Reading: _encode_reading,
+    Substitute: _encode_substitute,
+    Tariffs: _encode_tariffs,
+    Curtailment: _encode_curtailment,
+    Receipt: _encode_receipt,
+}
+
+
+def struct_hash(message: Message) -> bytes:
+    """Return the EIP-712 hashStruct of a message.
+
+    Raises
+    ------
+    BadMessage
+        If a field does not fit its type.
+    """
+    try:
+        return keccak(_ENCODERS[type(message)](message))
+    except OverflowError:
+        raise BadMessage(message) from None
+
+
+def digest(domain: Domain, message: Message) -> bytes:
+    """Return the 32 bytes that are signed."""
+    return keccak(b"\x19\x01" + domain.separator + struct_hash(message))
+
+
+def digests(domain: Domain, messages: Iterable[Message]) -> list[bytes]:
+    """Return the digest of each message."""
+    return [digest(domain, message) for message in messages]
+
+
+def order_hash(domain: Domain, order: Order) -> bytes:
+    """Return an order's name everywhere in the system: its EIP-712 digest."""
+    return digest(domain, order)
+
+
+def sign(signer: LocalSigner, domain: Domain, message: Message) -> CompactSignature:
+    """Sign a message for a domain."""
+    return CompactSignature(*signer.sign_digest(digest(domain, message)))
+
+
+def sign_all(
+    signers: Sequence[LocalSigner], domain: Domain, messages: Sequence[Message]
+) -> list[CompactSignature]:
+    """Sign each message with the signer of the same row."""
+    return [sign(signer, domain, message) for signer, message in zip(signers, messages, strict=True)]
+
+
+def recover(domain: Domain, message: Message, signature: CompactSignature) -> str:
+    """Return the address (EIP-55) that signed a message.
+
+    Raises
+    ------
+    BadMessage
+        If a field does not fit its type.
+    BadSignature
+        If the signature is malleable or no public key answers to it.
+    """
+    return recover_digest(digest(domain, message), signature)
+
+
+def recover_all(
+    domain: Domain, messages: Sequence[Message], signatures: Sequence[CompactSignature]
+) -> list[str | None]:
+    """Return who signed each message; None where nobody can have signed it."""
+    signers: list[str | None] = []
+    for message, signature in zip(messages, signatures, strict=True):
+        try:
+            signers.append(recover(domain, message, signature))
+        except (BadMessage, BadSignature):
+            signers.append(None)
+    return signers
+
+
+def sign_with(key: coincurve.PrivateKey, digest: bytes) -> CompactSignature:
+    """Sign 32 bytes with a secp256k1 key: deterministic (RFC 6979), s in the lower half."""
+    raw = key.sign_recoverable(digest, hasher=None)
+    s = int.from_bytes(raw[32:64], "big")
+    return CompactSignature(int.from_bytes(raw[:32], "big"), (raw[64] << 255) | s)
+
+
+def recover_digest(digest: bytes, signature: CompactSignature) -> str:
+    """Return the address (EIP-55) that signed 32 bytes; refuses what the contract would refuse.
+
+    Raises
+    ------
+    BadSignature
+        If the signature is malleable or no public key answers to it.
+    """
+    r, vs = signature
+    if not (0 <= r <= _WORD_MASK and 0 <= vs <= _WORD_MASK):
+        raise BadSignature("r and vs are words of 256 bits")
+    s = vs & _S_MASK
+    if s > HALF_N:
+        raise BadSignature("s is in the upper half of the group: the malleable twin of a signature")
+    raw = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((vs >> 255,))
+    try:
+        public = coincurve.PublicKey.from_signature_and_message(raw, digest, hasher=None)
+    except ValueError as error:
+        raise BadSignature(f"no public key answers to this signature ({error})") from None
+    return address_of(public)
+
+
+def address_of(public: coincurve.PublicKey) -> str:
+    """Return the address (EIP-55) of a public key."""
+    raw = keccak(public.format(compressed=False)[1:])[12:].hex()
+    # EIP-55, written out because the library's form costs as much as the recovery itself
+    casing = keccak(raw.encode()).hex()
+    return "0x" + "".join(c.upper() if h >= "8" else c for c, h in zip(raw, casing, strict=False))
+
+
+def table_hash(table: Sequence[Tariff]) -> bytes:
+    """Return the contract's hash of a tariff table: keccak256 of its ABI encoding."""
+    rows = b"".join(_int(t[0], 32) + _int(t[1], 32) for t in table)
+    return keccak(_ARRAY_HEAD + _uint(len(table), 32) + rows)
+
+
+def prices_hash(prices_micro_per_kwh: Sequence[int]) -> bytes:
+    """Return the contract's hash of a round's prices, one per zone: keccak256 of their ABI encoding."""
+    rows = b"".join(_int(price, 32) for price in prices_micro_per_kwh)
+    return keccak(_ARRAY_HEAD + _uint(len(prices_micro_per_kwh), 32) + rows)
+
+
+NOTHING_DONE: Final = bytes(32)
+
+
+def done_fill(done: bytes, carry_word: int, sold_milli_wh: int) -> bytes:
+    """Add a fill to a chunk's chain of deeds.
+
+    Parameters
+    ----------
+    done : bytes
+        The chain so far; `NOTHING_DONE` at the start of a chunk.
+    carry_word : int
+        The carry word after this fill (node.chain.words.CarryWord): the order and how much of it is filled.
+    sold_milli_wh : int
+        Energy sold; negative for a buyer.
+    """
+    return keccak(done + _uint(carry_word, 32) + _int(sold_milli_wh, 32))
+
+
+def done_reading(done: bytes, account: int, register_milli_wh: int) -> bytes:
+    """Add a reading to a chunk's chain of deeds."""
+    return keccak(done + _uint(account, 32) + _int(register_milli_wh, 32))
