@@ -5,6 +5,8 @@ MarketError
 ├── BookInconsistent      arrays that break an invariant of the book
 ├── InfeasibleNetwork     a capacity tree that is no tree, or has a negative capacity or fee
 └── SettlementError       fills, readings or splits that cannot be settled
+    ├── ChunkRefused      what the contract would revert; `.reason` is its reason string
+    └── ReadingRefused    metered energy that no meter could have counted
 """
 
 from enum import StrEnum
@@ -54,3 +56,20 @@ class InfeasibleNetwork(MarketError):
 
 class SettlementError(MarketError):
     """Fills, readings or splits that cannot be settled."""
+
+
+class ChunkRefused(SettlementError):
+    """The contract would revert this chunk; nothing was changed.
+
+    `reason` is the contract's own reason string; `account` names the account it met, if it met one.
+    """
+
+    def __init__(self, reason: str, detail: str = "", account: int | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+        self.account = account
+
+
+class ReadingRefused(SettlementError):
+    """Metered energy that no meter could have counted; the message names the row, the value and the bound."""

@@ -1,0 +1,188 @@
+"""Tables of the market: who takes part, what was ordered, cleared, metered and charged.
+
+Energy is in mWh, prices in micro-credit per kWh, money in pico-credit (`Amount`: more than 64 bits), times
+in unix seconds, intervals by index. Nothing here is a float.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
+
+from node.store.schema import Amount, metadata
+
+# What this database belongs to: written once, compared at every start (scenario, chain, contracts, seed).
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("owner", String, nullable=False),  # address
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", Integer, primary_key=True, autoincrement=False),  # its number on chain
+    Column("participant_id", ForeignKey("participants.id")),
+    Column("agent", String, nullable=False),  # address that signs its orders
+    Column("meter", String, nullable=False),  # address that signs its readings
+    Column("epoch", Integer, nullable=False),
+    Column("zone", Integer, nullable=False),
+    Column("node", String, nullable=False),  # where it hangs in the network tree
+    Column("capacity_milli_wh", BigInteger, nullable=False),  # per interval, either way
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),  # of arrival
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("account", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("is_buy", Boolean, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("limit_micro_per_kwh", BigInteger, nullable=False),
+    Column("source", Integer, nullable=False),  # preference for pairing, 0 = any
+    Column("signature", LargeBinary(64), nullable=False),  # r, vs (EIP-2098)
+    Column("received_at_s", BigInteger, nullable=False),
+    Column("receipt", LargeBinary(64), nullable=False),  # the operator's signature
+    Index("orders_by_account", "account", "first"),
+    Index("orders_by_last", "last"),
+)
+
+order_refusals = Table(
+    "order_refusals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_s", BigInteger, nullable=False),
+    Column("account", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("detail", String, nullable=False),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("cleared_at_s", BigInteger, nullable=False),
+    Column("n_orders", Integer, nullable=False),
+    Column("volume_milli_wh", BigInteger, nullable=False),
+    Column("book_root", LargeBinary(32), nullable=False),
+)
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("zone", Integer, primary_key=True, autoincrement=False),
+    Column("price_micro_per_kwh", BigInteger),  # none where nothing crossed
+    Column("low_micro_per_kwh", BigInteger),  # every price in low..high clears the same fills
+    Column("high_micro_per_kwh", BigInteger),
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", ForeignKey("orders.sequence"), primary_key=True),
+    Column("account", Integer, nullable=False),
+    Column("is_buy", Boolean, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("price_micro_per_kwh", BigInteger, nullable=False),  # of the account's zone, before the fee
+    Column("amount_pico", Amount, nullable=False),  # received, fee included; negative for a buyer
+    Index("fills_by_account", "account", "interval"),
+)
+
+trades = Table(
+    "trades",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("buyer", Integer, nullable=False),
+    Column("seller", Integer, nullable=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("price_micro_per_kwh", BigInteger, nullable=False),
+    Index("trades_by_buyer", "buyer"),
+    Index("trades_by_seller", "seller"),
+)
+
+tariffs = Table(
+    "tariffs",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("zone", Integer, primary_key=True, autoincrement=False),
+    Column("short_micro_per_kwh", BigInteger, nullable=False),  # paid for what is missing
+    Column("long_micro_per_kwh", BigInteger, nullable=False),  # received for what is too much
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("register_milli_wh", BigInteger, nullable=False),  # cumulative export - import
+    Column("is_substitute", Boolean, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+    Column("received_at_s", BigInteger, nullable=False),
+    Index("readings_by_account", "account", "interval"),
+)
+
+curtailments = Table(
+    "curtailments",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+imbalances = Table(
+    "imbalances",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("position_milli_wh", BigInteger, nullable=False),  # sold - bought
+    Column("metered_milli_wh", BigInteger, nullable=False),  # change of the register
+    Column("imbalance_milli_wh", BigInteger, nullable=False),  # after what was forgiven
+    Column("amount_pico", Amount, nullable=False),  # received; negative when paid
+)
+
+flex_events = Table(
+    "flex_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("chain_id", Integer),  # its number in RevenueSplit, once opened
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("requested_w", BigInteger, nullable=False),
+    Column("revenue_pico", Amount, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),  # of the baselines
+    Column("state", String, nullable=False),  # planned, opened, recorded, paid, refunded
+)
+
+flex_members = Table(
+    "flex_members",
+    metadata,
+    Column("event_id", ForeignKey("flex_events.id"), primary_key=True),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("baseline_milli_wh", BigInteger, nullable=False),  # expected net export during the event
+    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive
+    Column("paid_pico", Amount),
+)
