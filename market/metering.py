@@ -93,8 +93,7 @@ def advance(
     `energy_wh * 1e6` is rounded once, to the nearest whole micro-watt-hour, half to even; everything after
     that is integer. Within the largest capacity, 2**39 - 1 mWh, that product is below 2**53 and its rounding
     exact, so the register differs from the true sum by at most 0.5 micro-watt-hours per interval counted
-    (0.02 Wh in a century of quarter hours cannot be reached: roundings are not all one way), and two runs
-    give the same bytes.
+    (1.8 Wh in a century of quarter hours, were all roundings one way), and two runs give the same bytes.
     """
     energy = np.broadcast_to(np.asarray(energy_wh, dtype=np.float64), registers.register_milli_wh.shape)
     capacity = np.broadcast_to(np.asarray(capacity_milli_wh, dtype=np.int64), energy.shape)
