@@ -4,9 +4,9 @@ Energy is in mWh, prices in micro-credit per kWh, money in pico-credit (`Amount`
 in unix seconds, intervals by index. Nothing here is a float.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
 
-from node.store.schema import Amount, metadata
+from node.store.schema import Address20, Amount, FixedBytes, Hash32, metadata
 
 # What this database belongs to: written once, compared at every start (scenario, chain, contracts, seed).
 meta = Table(
@@ -22,7 +22,7 @@ participants = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String, nullable=False, unique=True),
     Column("kind", String, nullable=False),
-    Column("owner", String, nullable=False),  # address
+    Column("owner", Address20, nullable=False),
 )
 
 accounts = Table(
@@ -30,8 +30,8 @@ accounts = Table(
     metadata,
     Column("account", Integer, primary_key=True, autoincrement=False),  # its number on chain
     Column("participant_id", ForeignKey("participants.id")),
-    Column("agent", String, nullable=False),  # address that signs its orders
-    Column("meter", String, nullable=False),  # address that signs its readings
+    Column("agent", Address20, nullable=False),  # address that signs its orders
+    Column("meter", Address20, nullable=False),  # address that signs its readings
     Column("epoch", Integer, nullable=False),
     Column("zone", Integer, nullable=False),
     Column("node", String, nullable=False),  # where it hangs in the network tree
@@ -42,7 +42,7 @@ orders = Table(
     "orders",
     metadata,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),  # of arrival
-    Column("hash", LargeBinary(32), nullable=False, unique=True),
+    Column("hash", Hash32, nullable=False, unique=True),
     Column("account", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("is_buy", Boolean, nullable=False),
@@ -52,9 +52,9 @@ orders = Table(
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("limit_micro_per_kwh", BigInteger, nullable=False),
     Column("source", Integer, nullable=False),  # preference for pairing, 0 = any
-    Column("signature", LargeBinary(64), nullable=False),  # r, vs (EIP-2098)
+    Column("signature", FixedBytes(64), nullable=False),  # r, vs (EIP-2098)
     Column("received_at_s", BigInteger, nullable=False),
-    Column("receipt", LargeBinary(64), nullable=False),  # the operator's signature
+    Column("receipt", FixedBytes(64), nullable=False),  # the operator's signature
     Index("orders_by_account", "account", "first"),
     Index("orders_by_last", "last"),
 )
@@ -65,7 +65,7 @@ order_refusals = Table(
     Column("id", Integer, primary_key=True),
     Column("at_s", BigInteger, nullable=False),
     Column("account", BigInteger, nullable=False),
-    Column("hash", LargeBinary(32), nullable=False),
+    Column("hash", Hash32, nullable=False),
     Column("reason", String, nullable=False),
     Column("detail", String, nullable=False),
 )
@@ -78,7 +78,7 @@ rounds = Table(
     Column("cleared_at_s", BigInteger, nullable=False),
     Column("n_orders", Integer, nullable=False),
     Column("volume_milli_wh", BigInteger, nullable=False),
-    Column("book_root", LargeBinary(32), nullable=False),
+    Column("book_root", Hash32, nullable=False),
 )
 
 prices = Table(
@@ -137,7 +137,7 @@ readings = Table(
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("register_milli_wh", BigInteger, nullable=False),  # cumulative export - import
     Column("is_substitute", Boolean, nullable=False),
-    Column("signature", LargeBinary(64), nullable=False),
+    Column("signature", FixedBytes(64), nullable=False),
     Column("received_at_s", BigInteger, nullable=False),
     Index("readings_by_account", "account", "interval"),
 )
@@ -149,7 +149,7 @@ curtailments = Table(
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
-    Column("signature", LargeBinary(64), nullable=False),
+    Column("signature", FixedBytes(64), nullable=False),
 )
 
 imbalances = Table(
@@ -173,7 +173,7 @@ flex_events = Table(
     Column("last", Integer, nullable=False),
     Column("requested_w", BigInteger, nullable=False),
     Column("revenue_pico", Amount, nullable=False),
-    Column("root", LargeBinary(32), nullable=False),  # of the baselines
+    Column("root", Hash32, nullable=False),  # of the baselines
     Column("state", String, nullable=False),  # planned, opened, recorded, paid, refunded
 )
 
