@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from market.errors import SettlementError
 
-# The guess, after five roundings of 2**-53, is off by at most one below 2**49; the remainder of a guess off by
-# one stays inside 64 bits while the total is below 2**61.
+# The guess, after five roundings of 2**-53, is off by at most one below 2**49; the remainder of a guess off
+# by one stays inside 64 bits while the total is below 2**61.
 MAX_SHARE: Final = 2**49
 MAX_TOTAL: Final = 2**61
 
