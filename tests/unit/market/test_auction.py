@@ -118,7 +118,7 @@ def test_a_book_that_does_not_cross_has_an_indicative_price_between_best_bid_and
 
 
 def test_the_marginal_tier_is_shared_pro_rata_by_largest_remainder() -> None:
-    # 10 units for offers of 9, 18 and 23: quotas 1.8, 3.6, 4.6, floors 1, 3, 4, then one each to rows 0 and 1.
+    # 10 units for offers of 9, 18 and 23: quotas 1.8, 3.6, 4.6, floors 1, 3, 4, then one each to rows 0, 1.
     result = clear(book((SELL, 9, 5), (SELL, 18, 5), (SELL, 23, 5), (BUY, 10, 8)))
     assert result.fills_milli_wh.tolist() == [2, 4, 4, 10]
     assert result.price_micro_per_kwh == 5
