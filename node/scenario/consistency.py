@@ -1,0 +1,198 @@
+"""What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from market.units import MAX_QUANTITY_MILLI_WH
+from node.scenario.devices import ElectricVehicle, Flywheel, PowerDeliveryUnit, Supercapacitor
+
+if TYPE_CHECKING:
+    from node.scenario.models import Participant, Scenario
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something wrong at a place in the scenario, and what was expected there."""
+
+    location: Location
+    message: str
+
+
+class Inconsistent(ValueError):
+    """Fields that are fine alone do not fit together; `.mistakes` has all of them."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, m.location))}: {m.message}" for m in mistakes))
+        self.mistakes = mistakes
+
+
+def find_mistakes(scenario: Scenario) -> list[Mistake]:
+    """Return every contradiction between fields, in file order by section."""
+    return [
+        *_tariff(scenario),
+        *_chain(scenario),
+        *_network(scenario),
+        *_participants(scenario),
+        *_events(scenario),
+        *_generated(scenario),
+        *_profiles(scenario),
+    ]
+
+
+def _tariff(scenario: Scenario) -> Iterator[Mistake]:
+    tariff, cap = scenario.tariff, scenario.market.price_cap_micro_per_kwh
+    windows = tariff.short_price_windows
+    if windows[0].start != 0:
+        yield Mistake(("tariff", "short_price_windows", 0, "start"), "expected the first window at 00:00")
+    for i, window in enumerate(windows):
+        where: Location = ("tariff", "short_price_windows", i)
+        if i and window.start <= windows[i - 1].start:
+            yield Mistake((*where, "start"), "expected a later time than the window before")
+        if window.start >= 1_440:
+            yield Mistake((*where, "start"), "expected a time before 24:00")
+        if window.start * 60 % scenario.interval_s:
+            yield Mistake((*where, "start"), f"expected a border of the {scenario.interval_s} s intervals")
+        if window.price_micro_per_kwh > cap:
+            yield Mistake((*where, "price_micro_per_kwh"), f"expected at most the price cap of {cap}")
+        if window.price_micro_per_kwh < tariff.long_price_micro_per_kwh:
+            yield Mistake(
+                (*where, "price_micro_per_kwh"),
+                f"expected at least the long price of {tariff.long_price_micro_per_kwh}: "
+                "below it anybody could earn by being out of balance",
+            )
+    if abs(tariff.long_price_micro_per_kwh) > cap:
+        yield Mistake(("tariff", "long_price_micro_per_kwh"), f"expected at most the price cap of {cap}")
+    if scenario.market.fee_micro_per_kwh > cap:
+        yield Mistake(("market", "fee_micro_per_kwh"), f"expected at most the price cap of {cap}")
+
+
+def _chain(scenario: Scenario) -> Iterator[Mistake]:
+    chain, length_s = scenario.chain, scenario.interval_s
+    # The same three conditions as in Settlement's constructor: refused here with a line number.
+    least_s = (chain.notice_intervals + 2) * length_s + 2 * chain.fill_window_s
+    if chain.exit_delay_s <= least_s:
+        yield Mistake(
+            ("chain", "exit_delay_s"),
+            f"expected more than (notice_intervals + 2) * interval_s + 2 * fill_window_s = {least_s}",
+        )
+    if chain.role_delay_s <= chain.exit_delay_s:
+        yield Mistake(("chain", "role_delay_s"), f"expected more than exit_delay_s = {chain.exit_delay_s}")
+    if 2 * chain.fill_window_s >= 480 * length_s:
+        yield Mistake(("chain", "fill_window_s"), f"expected less than 240 intervals = {240 * length_s}")
+
+
+def _network(scenario: Scenario) -> Iterator[Mistake]:
+    parents = {node.id: node.parent for node in scenario.network}
+    roots = [node.id for node in scenario.network if node.parent is None]
+    if len(roots) != 1:
+        yield Mistake(("network",), f"expected exactly one node without a parent, got {roots or 'none'}")
+    seen: set[str] = set()
+    for i, node in enumerate(scenario.network):
+        if node.id in seen:
+            yield Mistake(("network", i, "id"), f"expected a new name, {node.id!r} is taken")
+        seen.add(node.id)
+        if node.parent is not None and node.parent not in parents:
+            yield Mistake(("network", i, "parent"), f"expected the id of a node, got {node.parent!r}")
+        elif _is_in_cycle(node.id, parents):
+            yield Mistake(("network", i, "parent"), "expected a tree: this parent leads back to the node")
+
+
+def _is_in_cycle(start: str, parents: dict[str, str | None]) -> bool:
+    at: str | None = parents.get(start)
+    for _ in parents:
+        if at is None:
+            return False
+        if at == start:
+            return True
+        at = parents.get(at)
+    return False
+
+
+def _participants(scenario: Scenario) -> Iterator[Mistake]:
+    nodes = {node.id for node in scenario.network}
+    people: set[str] = set()
+    devices: set[str] = set()
+    if not scenario.participants and scenario.generated_homes is None:
+        yield Mistake(("participants",), "expected at least one participant, or generated_homes")
+    for i, participant in enumerate(scenario.participants):
+        where: Location = ("participants", i)
+        if participant.id in people:
+            yield Mistake((*where, "id"), f"expected a new name, {participant.id!r} is taken")
+        people.add(participant.id)
+        if participant.node not in nodes:
+            yield Mistake((*where, "node"), f"expected the id of a network node, got {participant.node!r}")
+        if scenario.capacity_milli_wh(participant) > MAX_QUANTITY_MILLI_WH:
+            yield Mistake(
+                (*where, "connection_capacity_w"),
+                "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
+            )
+        if participant.load is None and participant.solar is None and not participant.devices:
+            yield Mistake(where, "expected a load, solar or a device")
+        for j, device in enumerate(participant.devices):
+            if device.id in devices:
+                yield Mistake((*where, "devices", j, "id"), f"expected a new name, {device.id!r} is taken")
+            devices.add(device.id)
+        yield from _devices(participant, where)
+
+
+def _devices(participant: Participant, where: Location) -> Iterator[Mistake]:
+    for j, device in enumerate(participant.devices):
+        at = (*where, "devices", j)
+        if device.soc_start_pu < device.reserve_pu and not isinstance(device, ElectricVehicle):
+            yield Mistake((*at, "soc_start_pu"), f"expected at least reserve_pu = {device.reserve_pu:g}")
+        if isinstance(device, ElectricVehicle):
+            if device.required_wh > device.capacity_wh:
+                yield Mistake((*at, "required_wh"), f"expected at most capacity_wh = {device.capacity_wh:g}")
+            if device.trip_wh > device.required_wh:
+                yield Mistake((*at, "trip_wh"), f"expected at most required_wh = {device.required_wh:g}")
+            if device.arrival == device.departure:
+                yield Mistake((*at, "departure"), "expected another time than arrival")
+        elif isinstance(device, Flywheel) and device.speed_min_rpm >= device.speed_max_rpm:
+            yield Mistake(
+                (*at, "speed_min_rpm"), f"expected less than speed_max_rpm = {device.speed_max_rpm:g}"
+            )
+        elif isinstance(device, Supercapacitor) and device.v_min_v >= device.v_max_v:
+            yield Mistake((*at, "v_min_v"), f"expected less than v_max_v = {device.v_max_v:g}")
+        elif isinstance(device, PowerDeliveryUnit) and device.threshold_low_pu >= device.threshold_high_pu:
+            yield Mistake(
+                (*at, "threshold_low_pu"),
+                f"expected less than threshold_high_pu = {device.threshold_high_pu:g}",
+            )
+
+
+def _events(scenario: Scenario) -> Iterator[Mistake]:
+    people = {participant.id for participant in scenario.participants}
+    seen: set[str] = set()
+    for i, event in enumerate(scenario.events):
+        where: Location = ("events", i)
+        if event.id in seen:
+            yield Mistake((*where, "id"), f"expected a new name, {event.id!r} is taken")
+        seen.add(event.id)
+        if event.start * 60 % scenario.interval_s or event.start >= 1_440:
+            yield Mistake(
+                (*where, "start"), f"expected a border of the {scenario.interval_s} s intervals before 24:00"
+            )
+        for j, member in enumerate(event.members or ()):
+            if member not in people:
+                yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+
+
+def _generated(scenario: Scenario) -> Iterator[Mistake]:
+    homes = scenario.generated_homes
+    if homes is not None and homes.parent not in {node.id for node in scenario.network}:
+        yield Mistake(
+            ("generated_homes", "parent"), f"expected the id of a network node, got {homes.parent!r}"
+        )
+
+
+def _profiles(scenario: Scenario) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for i, file in enumerate(scenario.profiles.files if scenario.profiles else ()):
+        if file.name in seen:
+            yield Mistake(("profiles", "files", i, "name"), f"expected a new name, {file.name!r} is taken")
+        seen.add(file.name)

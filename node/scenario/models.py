@@ -1,0 +1,306 @@
+"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain."""
+
+from datetime import date, timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from market.intervals import IntervalGrid
+from market.units import MILLI_WH_PER_WH
+from node.scenario.consistency import Inconsistent, find_mistakes
+from node.scenario.devices import Device
+from node.scenario.fields import (
+    Fraction,
+    LocalMinutes,
+    Name,
+    PositivePrice,
+    Power,
+    PowerOrZero,
+    Price,
+    ProfileName,
+    Strict,
+)
+
+ParticipantKind = Literal["home", "ev_owner", "office", "shop", "pdu", "rack", "flywheel", "producer"]
+NodeKind = Literal["substation", "feeder", "cable"]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
+
+
+class MarketTerms(Strict):
+    """Rules of the auctions: the operator's fee per side and the two gates.
+
+    The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
+    interval closes `final_gate_s` before it starts.
+    """
+
+    fee_micro_per_kwh: PositivePrice
+    price_cap_micro_per_kwh: PositivePrice
+    day_ahead_gate: LocalMinutes = 720
+    final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
+
+
+class ChainTerms(Strict):
+    """Parameters the contracts are deployed with; every one is immutable afterwards."""
+
+    chain_id: Annotated[int, Field(ge=1, le=2**53)] = 61_817
+    notice_intervals: Annotated[int, Field(ge=160, le=480)] = 192
+    fill_window_s: Seconds = 86_400
+    exit_delay_s: Seconds = 7 * 86_400
+    role_delay_s: Seconds = 14 * 86_400
+    record_window_s: Seconds = 7 * 86_400
+    max_fills_per_chunk: Annotated[int, Field(ge=1, le=128)] = 100
+
+
+class PriceWindow(Strict):
+    """The supplier's price from `start` until the next window starts, local time."""
+
+    start: LocalMinutes
+    price_micro_per_kwh: PositivePrice
+
+
+class Tariff(Strict):
+    """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
+
+    `levies_micro_per_kwh` (grid charges and taxes) are due on every kWh metered as import, whoever sold it;
+    they are collected outside the market and are the same in the market bill and the supplier-only bill.
+    """
+
+    short_price_windows: Annotated[tuple[PriceWindow, ...], Field(min_length=1, max_length=96)]
+    long_price_micro_per_kwh: Price
+    levies_micro_per_kwh: PositivePrice = 0
+    co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
+    supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+
+    def short_price_micro_per_kwh(self, minute_of_day: int) -> int:
+        """Return the price that applies at this local minute of the day."""
+        applies = self.short_price_windows[0]
+        for window in self.short_price_windows:
+            if window.start <= minute_of_day:
+                applies = window
+        return applies.price_micro_per_kwh
+
+
+class Node(Strict):
+    """A place in the network tree and what may flow through it, to (import) and from (export) its leaves."""
+
+    id: Name
+    parent: Name | None = None
+    kind: NodeKind = "cable"
+    import_cap_w: Power
+    export_cap_w: Power
+
+
+class Load(Strict):
+    """A participant's consumption: a named profile and exactly one way to scale it.
+
+    `yearly_kwh` and `peak_w` scale a profile that is per unit of its peak; `scale_pu` multiplies a profile
+    that is in watts already. `shift_weeks` takes the profile from so many weeks later, same weekday.
+    """
+
+    profile: ProfileName
+    yearly_kwh: Annotated[float, Field(gt=0, le=1e8)] | None = None
+    peak_w: Power | None = None
+    scale_pu: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    shift_weeks: Annotated[int, Field(ge=0, le=51)] = 0
+
+    @model_validator(mode="after")
+    def _has_one_scale(self) -> Self:
+        given = [n for n in ("yearly_kwh", "peak_w", "scale_pu") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of yearly_kwh, peak_w, scale_pu; got {given or 'none'}")
+        return self
+
+
+class Solar(Strict):
+    """A solar plant: a profile per unit of its rated peak, and that peak (AC, W)."""
+
+    profile: ProfileName
+    peak_w: Power
+
+
+class Priorities(Strict):
+    """Shares of the load by priority class: the lowest class is shed first. They sum to one."""
+
+    critical_pu: Fraction = 0.3
+    normal_pu: Fraction = 0.5
+    deferrable_pu: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.critical_pu + self.normal_pu + self.deferrable_pu
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"expected shares that sum to 1, got {total:g}")
+        return self
+
+
+class Strategy(Strict):
+    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for."""
+
+    wear_micro_per_kwh: PositivePrice = 40_000
+    markup_micro_per_kwh: PositivePrice = 5_000
+
+
+class Participant(Strict):
+    """A person or organisation with one account: one connection, one meter, its load, solar and devices."""
+
+    id: Name
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    kind: ParticipantKind
+    node: Name
+    connection_capacity_w: Power
+    export_capacity_w: PowerOrZero | None = None
+    deposit_credits: Annotated[int, Field(ge=0, le=10**9)]
+    load: Load | None = None
+    solar: Solar | None = None
+    priorities: Priorities = Priorities()
+    devices: tuple[Device, ...] = ()
+    strategy: Strategy = Strategy()
+
+    @property
+    def export_limit_w(self) -> float:
+        """What the connection may export: its own limit, or the connection's capacity."""
+        return self.connection_capacity_w if self.export_capacity_w is None else self.export_capacity_w
+
+
+class FlexibilityEvent(Strict):
+    """One VPP activation: `requested_w` more export (or less import) of all members together than baseline.
+
+    `baseline`: `schedule` is the target the account committed to before the event; `previous_interval` is
+    its metered net export in the interval before; `previous_days` is the mean of that time of day before.
+    Without `members` everybody with storage takes part.
+    """
+
+    id: Name
+    day: Annotated[int, Field(ge=0)] = 0
+    start: LocalMinutes
+    duration_intervals: Annotated[int, Field(ge=1, le=96)]
+    requested_w: Power
+    revenue_credits: Annotated[int, Field(ge=1, le=10**9)]
+    baseline: Literal["schedule", "previous_interval", "previous_days"] = "schedule"
+    members: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+
+
+class GeneratedHomes(Strict):
+    """Homes made from one template: every `solar_every`-th has solar, every `battery_every`-th a battery.
+
+    Homes fill new cables of `homes_per_cable` below `parent`. The same seed makes the same homes.
+    """
+
+    count: Annotated[int, Field(ge=1, le=100_000)]
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    parent: Name
+    homes_per_cable: Annotated[int, Field(ge=1, le=1_000)] = 25
+    cable_import_cap_w: Power = 80_000.0
+    cable_export_cap_w: Power = 80_000.0
+    connection_capacity_w: Power = 17_250.0
+    deposit_credits: Annotated[int, Field(ge=0, le=10**9)] = 50
+    load_profiles: Annotated[tuple[ProfileName, ...], Field(min_length=1)]
+    yearly_kwh_min: Annotated[float, Field(gt=0, le=1e8)]
+    yearly_kwh_max: Annotated[float, Field(gt=0, le=1e8)]
+    solar_every: Count = 2
+    solar_profiles: Annotated[tuple[ProfileName, ...], Field(min_length=1)]
+    solar_peak_min_w: Power
+    solar_peak_max_w: Power
+    battery_every: Count = 4
+    battery_capacity_wh: Power = 10_000.0
+    battery_p_max_w: Power = 5_000.0
+    strategy: Strategy = Strategy()
+
+    @model_validator(mode="after")
+    def _has_ordered_ranges(self) -> Self:
+        for low, high in (("yearly_kwh_min", "yearly_kwh_max"), ("solar_peak_min_w", "solar_peak_max_w")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"expected {low} <= {high}")
+        return self
+
+
+class ProfileFile(Strict):
+    """A column of a CSV file whose header does not say what it is: name, columns and unit, said here."""
+
+    name: ProfileName
+    file: Annotated[str, Field(pattern=r"^[^/\\]+\.csv(\.gz)?$")]
+    time_column: str
+    value_column: str
+    unit: Literal["W", "kW", "Wh", "kWh", "pu"]
+
+
+class ProfileSources(Strict):
+    """Where profiles beyond the shipped ones come from.
+
+    `folder` may begin with an environment variable (`$SYMGRID_DATA/homes`). Gaps of at most
+    `fill_gaps_up_to_s` are interpolated and reported; longer ones are refused.
+    """
+
+    folder: Annotated[str, Field(min_length=1)]
+    files: Annotated[tuple[ProfileFile, ...], Field(min_length=1)]
+    fill_gaps_up_to_s: Annotated[int, Field(ge=0, le=86_400)] = 0
+
+
+class Study(Strict):
+    """What a study may switch off for speed: signatures, or the chain (and so signatures too)."""
+
+    signing: bool = True
+    chain: bool = True
+
+
+class Scenario(Strict):
+    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name."""
+
+    name: Name
+    description: Annotated[str, Field(max_length=2_000)] = ""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    time_zone: str
+    start_date: date
+    days: Annotated[int, Field(ge=1, le=366)] = 1
+    interval_s: Literal[300, 600, 900, 1800, 3600] = 900
+    market: MarketTerms
+    chain: ChainTerms = ChainTerms()
+    tariff: Tariff
+    network: Annotated[tuple[Node, ...], Field(min_length=1)]
+    participants: tuple[Participant, ...] = ()
+    generated_homes: GeneratedHomes | None = None
+    events: tuple[FlexibilityEvent, ...] = ()
+    profiles: ProfileSources | None = None
+    study: Study = Study()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("expected an IANA time zone such as Europe/Berlin") from error
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        mistakes = find_mistakes(self)
+        if mistakes:
+            raise Inconsistent(mistakes)
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The community's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def grid(self) -> IntervalGrid:
+        """The numbering of delivery intervals."""
+        return IntervalGrid(self.interval_s)
+
+    def local_date(self, day: int) -> date:
+        """Return the local date of the scenario's n-th day, counted from 0."""
+        return self.start_date + timedelta(days=day)
+
+    def delivery_intervals(self) -> range:
+        """Return all delivery intervals of the scenario's days."""
+        first = self.grid.of_local_day(self.start_date, self.zone)
+        last = self.grid.of_local_day(self.local_date(self.days - 1), self.zone)
+        return range(first.start, last.stop)
+
+    def capacity_milli_wh(self, participant: Participant) -> int:
+        """Return what a participant's connection can carry in one interval, mWh."""
+        return int(participant.connection_capacity_w * self.interval_s * MILLI_WH_PER_WH) // 3_600
