@@ -1,0 +1,282 @@
+"""The door: orders are checked one by one, answered with a signed receipt or a reason, and enter the book.
+
+A batch is one transaction: what got a receipt is durable before the receipt leaves. Handing in the same
+signed order again is harmless and gets the first receipt again, so an agent may retry whenever it is unsure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, select
+
+from market.book import Book
+from market.errors import OrderRefused, RefusalReason
+from market.intervals import IntervalGrid
+from market.orders import Order
+from market.rounds import RoundSchedule
+from node.bus.messages import OrderBatch, Receipt, Receipts, Refusal, SignedOrder
+from node.chain import typed_data
+from node.chain.keys import LocalSigner
+from node.chain.typed_data import CompactSignature, Domain
+from node.clock import Clock
+from node.hub.margin_desk import MarginDesk
+from node.hub.registry import Registry
+from node.store.tables_market import order_refusals, orders
+from node.store.unit_of_work import Store
+
+
+@dataclass(frozen=True, slots=True)
+class DoorPolicy:
+    """What the market accepts, beyond what fits into an order.
+
+    `horizon_intervals` is how far ahead of the current interval an order may reach (the contract's notice);
+    `is_signed` is False only in studies without signatures.
+    """
+
+    price_cap_micro_per_kwh: int
+    horizon_intervals: int
+    is_signed: bool = True
+
+
+class Trading:
+    """The hub's service for orders."""
+
+    def __init__(
+        self,
+        store: Store,
+        domain: Domain,
+        operator: LocalSigner,
+        registry: Registry,
+        schedule: RoundSchedule,
+        grid: IntervalGrid,
+        clock: Clock,
+        policy: DoorPolicy,
+        book: Book,
+        desk: MarginDesk,
+    ) -> None:
+        self._store = store
+        self._domain = domain
+        self._operator = operator
+        self._registry = registry
+        self._schedule = schedule
+        self._grid = grid
+        self._clock = clock
+        self._policy = policy
+        self._book = book
+        self._desk = desk
+        with store.read() as connection:
+            newest = connection.execute(select(func.max(orders.c.sequence))).scalar()
+        self._next_sequence = 0 if newest is None else newest + 1
+
+    def submit(self, batches: Sequence[OrderBatch]) -> list[Receipts]:
+        """Check and accept orders of several accounts in one durable transaction.
+
+        Returns
+        -------
+        list[Receipts]
+            One per batch, with a signed receipt or a refusal per order, in the batch's order.
+        """
+        flat = [signed for batch in batches for signed in batch.orders]
+        owners = [batch.account for batch in batches for _ in batch.orders]
+        with self._desk.transaction():
+            with self._store.begin() as connection:
+                answers, rows = self._answer(connection, flat, owners)
+            if rows:  # durable now: only then may the book know them
+                self._book.submit(**{name: np.array([row[name] for row in rows]) for name in BOOK_COLUMNS})
+                self._next_sequence += len(rows)
+        result = []
+        at = 0
+        for batch in batches:
+            result.append(Receipts(batch.account, tuple(answers[at : at + len(batch.orders)])))
+            at += len(batch.orders)
+        return result
+
+    def _answer(
+        self, connection: Connection, flat: list[SignedOrder], owners: list[int]
+    ) -> tuple[list[Receipt | Refusal], list[dict[str, Any]]]:
+        hashes = [self._hash(signed.order) for signed in flat]
+        answers: list[Receipt | Refusal | None] = list(self._known(connection, hashes))
+        received_at_s = int(self._clock.now_s())
+        accepted: list[tuple[int, SignedOrder]] = []
+        seen: dict[bytes, int] = {}
+        repeats: list[tuple[int, int]] = []
+        for i, signed in enumerate(flat):
+            if answers[i] is not None:
+                continue
+            if hashes[i] in seen:
+                repeats.append((i, seen[hashes[i]]))
+                continue
+            try:
+                self._check(signed, owners[i], hashes[i])
+                self._desk.admit(signed.order)
+            except OrderRefused as error:
+                answers[i] = Refusal(hashes[i].hex(), error.reason, error.detail)
+                continue
+            seen[hashes[i]] = i
+            answers[i] = self._receipt(hashes[i], self._next_sequence + len(accepted), received_at_s)
+            accepted.append((i, signed))
+        for i, first in repeats:
+            answers[i] = answers[first]
+        self._refuse(connection, answers, owners, received_at_s)
+        rows = self._rows(accepted, hashes, answers, received_at_s)
+        if rows:
+            connection.execute(insert(orders), rows)
+        return [answer for answer in answers if answer is not None], rows
+
+    def _hash(self, order: Order) -> bytes:
+        try:
+            return typed_data.order_hash(self._domain, order)
+        except typed_data.BadMessage:
+            return bytes(32)  # no such order can exist; `check` says which field is wrong
+
+    def _check(self, signed: SignedOrder, owner: int, order_hash: bytes) -> None:
+        """Refuse an order that may not enter the book; the cheapest checks come first."""
+        order = signed.order
+        order.check()
+        cap = self._policy.price_cap_micro_per_kwh
+        if abs(order.limit_micro_per_kwh) > cap:
+            raise OrderRefused(
+                RefusalReason.LIMIT, f"limit {order.limit_micro_per_kwh} micro-credit/kWh: need -{cap}..{cap}"
+            )
+        row = self._registry.row(order.account)
+        if row is None or order.account != owner:
+            raise OrderRefused(
+                RefusalReason.UNKNOWN_ACCOUNT, f"account {order.account} is not connected here"
+            )
+        epoch = int(self._registry.epoch[row])
+        if order.epoch != epoch:
+            raise OrderRefused(
+                RefusalReason.WRONG_EPOCH, f"epoch {order.epoch}: the agent's key has epoch {epoch}"
+            )
+        self._check_gate(order)
+        if self._policy.is_signed:
+            try:
+                signer = typed_data.recover_digest(order_hash, CompactSignature(signed.r, signed.vs))
+            except typed_data.BadSignature as error:
+                raise OrderRefused(RefusalReason.BAD_SIGNATURE, str(error)) from error
+            if signer != self._registry.agent[row]:
+                raise OrderRefused(
+                    RefusalReason.BAD_SIGNATURE,
+                    f"signed by 0x{signer.hex()}, account {order.account} has agent "
+                    f"0x{self._registry.agent[row].hex()} (other chain, contract or key?)",
+                )
+
+    def _check_gate(self, order: Order) -> None:
+        now_s = self._clock.now_s()
+        gate_s = self._schedule.gate_closure_s(order.first)
+        if now_s >= gate_s:
+            raise OrderRefused(
+                RefusalReason.GATE_CLOSED,
+                f"interval {order.first} closed at {gate_s:.0f} s, it is {now_s:.0f} s (unix time)",
+            )
+        furthest = self._grid.index_at(now_s) + self._policy.horizon_intervals
+        if order.last > furthest:
+            raise OrderRefused(
+                RefusalReason.TOO_EARLY, f"interval {order.last} is too far ahead: up to {furthest} today"
+            )
+        for interval in range(order.first, order.last + 1):
+            if self._book.is_filled(interval, order.account, order.lane):
+                raise OrderRefused(
+                    RefusalReason.LANE_FILLED,
+                    f"lane {order.lane} of interval {interval} already took part in a fill: use another lane",
+                )
+
+    def _receipt(self, order_hash: bytes, sequence: int, received_at_s: int) -> Receipt:
+        if not self._policy.is_signed:
+            return Receipt(order_hash.hex(), sequence, received_at_s, 0, 0)
+        message = typed_data.Receipt(order_hash, sequence, received_at_s)
+        r, vs = typed_data.sign(self._operator, self._domain, message)
+        return Receipt(order_hash.hex(), sequence, received_at_s, r, vs)
+
+    def _known(self, connection: Connection, hashes: list[bytes]) -> list[Receipt | None]:
+        known = {}
+        for at in range(0, len(hashes), 500):
+            found = connection.execute(
+                select(orders.c.hash, orders.c.sequence, orders.c.received_at_s, orders.c.receipt).where(
+                    orders.c.hash.in_(hashes[at : at + 500])
+                )
+            )
+            for row in found:
+                r, vs = CompactSignature.from_bytes(row.receipt)
+                known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
+        return [known.get(order_hash) for order_hash in hashes]
+
+    def _refuse(
+        self,
+        connection: Connection,
+        answers: Sequence[Receipt | Refusal | None],
+        owners: list[int],
+        at_s: int,
+    ) -> None:
+        rows = [
+            {
+                "at_s": at_s,
+                "account": owner,
+                "hash": bytes.fromhex(answer.order_hash),
+                "reason": answer.reason,
+                "detail": answer.detail,
+            }
+            for answer, owner in zip(answers, owners, strict=True)
+            if isinstance(answer, Refusal)
+        ]
+        if rows:
+            connection.execute(insert(order_refusals), rows)
+
+    def _rows(
+        self,
+        accepted: list[tuple[int, SignedOrder]],
+        hashes: list[bytes],
+        answers: Sequence[Receipt | Refusal | None],
+        received_at_s: int,
+    ) -> list[dict[str, Any]]:
+        rows = []
+        for i, signed in accepted:
+            order, receipt = signed.order, answers[i]
+            assert isinstance(receipt, Receipt)
+            rows.append(
+                {
+                    "sequence": receipt.sequence,
+                    "hash": hashes[i],
+                    "account": order.account,
+                    "epoch": order.epoch,
+                    "is_buy": order.is_buy,
+                    "lane": order.lane,
+                    "first": order.first,
+                    "last": order.last,
+                    "quantity_milli_wh": order.quantity_milli_wh,
+                    "limit_micro_per_kwh": order.limit_micro_per_kwh,
+                    "source": int(signed.source),
+                    "signature": CompactSignature(signed.r, signed.vs).to_bytes(),
+                    "received_at_s": received_at_s,
+                    "receipt": CompactSignature(receipt.r, receipt.vs).to_bytes(),
+                }
+            )
+        return rows
+
+
+BOOK_COLUMNS = (
+    "sequence",
+    "account",
+    "is_buy",
+    "lane",
+    "first",
+    "last",
+    "quantity_milli_wh",
+    "limit_micro_per_kwh",
+    "source",
+)
+
+
+def load_book(connection: Connection, from_interval: int) -> Book:
+    """Rebuild the book of open orders from the store: every order that still reaches `from_interval`."""
+    book = Book()
+    rows = connection.execute(
+        select(*(orders.c[name] for name in BOOK_COLUMNS))
+        .where(orders.c.last >= from_interval)
+        .order_by(orders.c.sequence)
+    ).all()
+    if rows:
+        book.submit(**{name: np.array([getattr(row, name) for row in rows]) for name in BOOK_COLUMNS})
+    return book

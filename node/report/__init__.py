@@ -1,0 +1,1 @@
+"""What people see of a run: one set of queries serves summary, report, export and API."""
