@@ -1,0 +1,70 @@
+"""Netting never overruns a capacity: neither as granted, nor with only what is measured of the other side."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.controller.netting import allocate_net, plan_net
+from node.controller.network import CapacityTree, subtree_totals
+
+FULL_W = 60
+
+
+@st.composite
+def cases(draw):
+    n_nodes = draw(st.integers(1, 8))
+    parent = [-1] + [draw(st.integers(0, v - 1)) for v in range(1, n_nodes)]
+    caps = st.one_of(st.integers(0, 2 * FULL_W), st.just(np.inf))
+    tree = CapacityTree(
+        tuple(f"n{v}" for v in range(n_nodes)),
+        np.array(parent, np.int64),
+        np.array([draw(caps) for _ in parent], np.float64),
+        np.array([draw(caps) for _ in parent], np.float64),
+    )
+    n = draw(st.integers(1, 14))
+    row = st.tuples(
+        st.integers(0, n_nodes - 1),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.integers(0, 1),
+        st.integers(-FULL_W * 1000, FULL_W * 1000),
+        st.integers(-FULL_W * 1000, FULL_W * 1000),
+    )
+    columns = np.array([draw(row) for _ in range(n)], np.int64).T
+    return tree, columns, draw(st.booleans())
+
+
+def usage(tree, node, p):
+    return subtree_totals(tree, np.bincount(node, weights=p, minlength=tree.n_nodes).astype(np.int64))
+
+
+@given(cases())
+@settings(max_examples=300, deadline=None)
+def test_no_node_is_overrun_in_either_direction_counting_only_measured_flows(case):
+    tree, (node, account, import_class, export_class, wanted, measured), leans = case
+    plan = plan_net(tree, node, account, import_class, export_class, leans)
+    got = allocate_net(plan, wanted, measured, np.ones(node.size)).p_milli_w
+    assert np.all(np.abs(got) <= np.abs(wanted))
+    assert np.all(got * wanted >= 0)
+    exported, imported = np.maximum(got, 0), np.maximum(-got, 0)
+    firm_out = np.minimum(exported, np.maximum(measured, 0)) * leans
+    firm_in = np.minimum(imported, np.maximum(-measured, 0)) * leans
+    assert np.all(usage(tree, node, imported) - usage(tree, node, firm_out) <= plan.import_cap_milli_w)
+    assert np.all(usage(tree, node, exported) - usage(tree, node, firm_in) <= plan.export_cap_milli_w)
+    # Therefore also what is granted in full, once everything has ramped:
+    net = usage(tree, node, got)
+    assert np.all(-net <= plan.import_cap_milli_w) and np.all(net <= plan.export_cap_milli_w)
+
+
+@given(cases())
+@settings(max_examples=100, deadline=None)
+def test_repeating_with_what_was_granted_only_ever_settles(case):
+    tree, (node, account, import_class, export_class, wanted, _), _ = case
+    plan = plan_net(tree, node, account, import_class, export_class)
+    measured = np.zeros_like(wanted)
+    seen = []
+    for _ in range(30):
+        measured = allocate_net(plan, wanted, measured, np.ones(node.size)).p_milli_w
+        seen.append(measured)
+    # A settled state, up to the milliwatt that rounding moves among equals.
+    assert np.all(np.abs(seen[-1] - seen[-2]) <= 2 + node.size)
