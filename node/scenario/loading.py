@@ -116,7 +116,8 @@ def _mistakes(detail: Any) -> list[Mistake]:
     if isinstance(cause, ValueError):
         message = str(cause)
     else:
-        message = detail["msg"].replace("Input should be", "expected a value").replace("a value a valid", "a")
+        message = detail["msg"].replace("Input should be a ", "expected a ")
+        message = message.replace("Input should be", "expected a value")
     needs_value = not isinstance(given, dict | BaseModel)
     return [Mistake(where, f"{message}, got {_shown(given)}" if needs_value else message)]
 
