@@ -24,9 +24,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import coincurve
 from eth_hash.auto import keccak
-from eth_utils import to_checksum_address
 
 from market.orders import Order
+from node.chain.ports import Address
 
 # Half of the order of secp256k1 (SEC 2, section 2.4.1): a larger s is the malleable twin (EIP-2).
 HALF_N: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -74,8 +74,8 @@ class LocalSigner(Protocol):
     """A key at hand: what signing needs of it."""
 
     @property
-    def address(self) -> str:
-        """The signer's address, EIP-55."""
+    def address(self) -> bytes:
+        """The signer's address, 20 bytes."""
 
     def sign_digest(self, digest: bytes, /) -> tuple[int, int]:
         """Sign 32 bytes; return r and vs."""
@@ -88,20 +88,20 @@ class Domain:
     Raises
     ------
     ValueError
-        If the chain id is not positive or the contract is not an address of 20 bytes in hex.
+        If the chain id is not positive or the contract's address has not 20 bytes.
     """
 
     chain_id: int
-    contract: str
+    contract: Address
     separator: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.chain_id <= 0:
             raise ValueError(f"chain id {self.chain_id}: need a positive integer")
-        object.__setattr__(self, "contract", to_checksum_address(self.contract))
+        if not isinstance(self.contract, bytes) or len(self.contract) != 20:
+            raise ValueError(f"contract {self.contract!r}: need the 20 bytes of an address")
         packed = _DOMAIN_TYPE + _NAME + _VERSION + self.chain_id.to_bytes(32, "big")
-        address = bytes.fromhex(self.contract[2:])
-        object.__setattr__(self, "separator", keccak(packed + bytes(12) + address))
+        object.__setattr__(self, "separator", keccak(packed + bytes(12) + self.contract))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,10 @@ _DOMAIN_TYPE: Final = _type_hash(
 )
 _NAME: Final = keccak(b"Settlement")
 _VERSION: Final = keccak(b"1")
-ORDER_TYPE: Final = "Order(uint32 account,uint24 epoch,bool buy,uint8 lane,uint24 first,uint24 last,uint40 quantity,int64 limit)"
+ORDER_TYPE: Final = (
+    "Order(uint32 account,uint24 epoch,bool buy,uint8 lane,uint24 first,uint24 last,"
+    "uint40 quantity,int64 limit)"
+)
 CHUNK_TYPE: Final = "Chunk(uint64 seq,uint256 round,bytes32 done)"
 READING_TYPE: Final = "Reading(uint32 account,uint24 interval,int56 register)"
 SUBSTITUTE_TYPE: Final = "Substitute(uint32 account,uint24 interval,int56 register)"
@@ -318,8 +321,8 @@ def sign_all(
     return [sign(signer, domain, message) for signer, message in zip(signers, messages, strict=True)]
 
 
-def recover(domain: Domain, message: Message, signature: CompactSignature) -> str:
-    """Return the address (EIP-55) that signed a message.
+def recover(domain: Domain, message: Message, signature: CompactSignature) -> bytes:
+    """Return the address (20 bytes) that signed a message.
 
     Raises
     ------
@@ -333,9 +336,9 @@ def recover(domain: Domain, message: Message, signature: CompactSignature) -> st
 
 def recover_all(
     domain: Domain, messages: Sequence[Message], signatures: Sequence[CompactSignature]
-) -> list[str | None]:
+) -> list[bytes | None]:
     """Return who signed each message; None where nobody can have signed it."""
-    signers: list[str | None] = []
+    signers: list[bytes | None] = []
     for message, signature in zip(messages, signatures, strict=True):
         try:
             signers.append(recover(domain, message, signature))
@@ -351,8 +354,8 @@ def sign_with(key: coincurve.PrivateKey, digest: bytes) -> CompactSignature:
     return CompactSignature(int.from_bytes(raw[:32], "big"), (raw[64] << 255) | s)
 
 
-def recover_digest(digest: bytes, signature: CompactSignature) -> str:
-    """Return the address (EIP-55) that signed 32 bytes; refuses what the contract would refuse.
+def recover_digest(digest: bytes, signature: CompactSignature) -> bytes:
+    """Return the address (20 bytes) that signed 32 bytes; refuses what the contract would refuse.
 
     Raises
     ------
@@ -373,12 +376,9 @@ def recover_digest(digest: bytes, signature: CompactSignature) -> str:
     return address_of(public)
 
 
-def address_of(public: coincurve.PublicKey) -> str:
-    """Return the address (EIP-55) of a public key."""
-    raw = keccak(public.format(compressed=False)[1:])[12:].hex()
-    # EIP-55, written out because the library's form costs as much as the recovery itself
-    casing = keccak(raw.encode()).hex()
-    return "0x" + "".join(c.upper() if h >= "8" else c for c, h in zip(raw, casing, strict=False))
+def address_of(public: coincurve.PublicKey) -> Address:
+    """Return the address of a public key."""
+    return keccak(public.format(compressed=False)[1:])[12:]
 
 
 def table_hash(table: Sequence[Tariff]) -> bytes:
