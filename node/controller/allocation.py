@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.controller.errors import InvalidRequest
-from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals
+from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals, sum_by
 
 MILLI_W_PER_W = 1_000
 MAX_NEWTON_ROUNDS = 24
@@ -203,7 +203,7 @@ def usage_milli_w(plan: AllocationPlan, power_milli_w: IntArray) -> IntArray:
     int64 (n_nodes,)
     """
     # bincount sums in float64: exact, as all sums stay below 2**53.
-    at_node = np.bincount(plan.node_of_claim, weights=power_milli_w, minlength=plan.tree.n_nodes)
+    at_node = sum_by(plan.node_of_claim, power_milli_w, plan.tree.n_nodes)
     return subtree_totals(plan.tree, at_node.astype(np.int64))
 
 

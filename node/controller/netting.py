@@ -28,7 +28,7 @@ from node.controller.allocation import (
     plan_allocation,
 )
 from node.controller.errors import InvalidRequest
-from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals
+from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals, sum_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def allocate_net(
 
 
 def _usage(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
-    at_node = np.bincount(plan.node_of_device, weights=p_milli_w, minlength=plan.tree.n_nodes)
+    at_node = sum_by(plan.node_of_device, p_milli_w, plan.tree.n_nodes)
     return subtree_totals(plan.tree, at_node.astype(np.int64))
 
 
@@ -184,7 +184,7 @@ def _lean(
     capacity: IntArray, firm: IntArray,
 ) -> Allocation:  # fmt: skip
     """Allocate one direction while `firm` power of the other direction makes room."""
-    budget = np.bincount(plan.account_of_device, weights=firm, minlength=plan.n_accounts).astype(np.int64)
+    budget = sum_by(plan.account_of_device, firm, plan.n_accounts).astype(np.int64)
     own = own_supply.share(demand, budget)
     return _both_rows(allocate(claims, np.r_[own, demand - own], weights, capacity + _usage(plan, firm)))
 

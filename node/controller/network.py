@@ -109,6 +109,20 @@ class CapacityTree:
         return path
 
 
+def sum_by(index: IntArray, values: NDArray[np.generic], size: int) -> FloatArray:
+    """Return the sum of values per index, also of none at all.
+
+    Parameters
+    ----------
+    index : int64 (n,)
+    values : any number (n,)
+    size : int
+        Number of sums.
+    """
+    # bincount answers an empty index with integers, weights or not.
+    return np.bincount(index, weights=values, minlength=size).astype(np.float64, copy=False)
+
+
 def subtree_totals(tree: CapacityTree, at_node: NDArray[T]) -> NDArray[T]:
     """Return, per node, the sum of a quantity over the node and everything below it.
 
@@ -136,5 +150,4 @@ def net_flows_w(tree: CapacityTree, node_of_device: IntArray, p_w: FloatArray) -
     p_w : float64 (n_devices,)
         Terminal power, > 0 injects.
     """
-    at_node: FloatArray = np.bincount(node_of_device, weights=p_w, minlength=tree.n_nodes).astype(np.float64)
-    return subtree_totals(tree, at_node)
+    return subtree_totals(tree, sum_by(node_of_device, p_w, tree.n_nodes))

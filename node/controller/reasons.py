@@ -1,0 +1,58 @@
+"""Why a setpoint is what it is: one enum, one sentence each."""
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """The cause of a setpoint; the value is stored, the sentence is for people."""
+
+    FOLLOW = 0
+    SCHEDULE = 1
+    TRACKING = 2
+    RESERVE = 3
+    FULL = 4
+    POWER_LIMIT = 5
+    CAPACITY = 6
+    PRIORITY = 7
+    RELIEF = 8
+    GRID_EVENT = 9
+    SUPPLY_FAILURE = 10
+    LEASE_ENDED = 11
+    UNHEALTHY = 12
+    RELEASED = 13
+    BORROWED = 14
+    LENT = 15
+
+
+_SENTENCES = {
+    Reason.FOLLOW: "follows its own load or sun",
+    Reason.SCHEDULE: "schedule of the account",
+    Reason.TRACKING: "corrects the forecast error of the account in this interval",
+    Reason.RESERVE: "stops at the owner's reserve",
+    Reason.FULL: "storage is full",
+    Reason.POWER_LIMIT: "converter at its limit",
+    Reason.CAPACITY: "capacity of node {node}",
+    Reason.PRIORITY: "more important loads come first at node {node}",
+    Reason.RELIEF: "relieves node {node}",
+    Reason.GRID_EVENT: "grid event {event}",
+    Reason.SUPPLY_FAILURE: "supply of node {node} failed",
+    Reason.LEASE_ENDED: "lease ended: safe state",
+    Reason.UNHEALTHY: "taken out: unhealthy",
+    Reason.RELEASED: "limit lifted",
+    Reason.BORROWED: "receives borrowed power at node {node}",
+    Reason.LENT: "lends power at node {node}",
+}
+
+
+def describe(reason: Reason, node: str = "", event: str = "") -> str:
+    """Return the sentence people read.
+
+    Parameters
+    ----------
+    reason : Reason
+    node : str
+        Name of the node the reason is about, where it is about one.
+    event : str
+        Name of the grid event, where there is one.
+    """
+    return _SENTENCES[reason].format(node=node, event=event).strip()
