@@ -1,8 +1,8 @@
 """Before anything is shed or curtailed, storage below an overloaded node takes the overload on itself.
 
-From the leaves to the root: where the wanted net flow of a node exceeds its capacity, the storages below it
-that may help discharge (or charge) more, in proportion to the headroom each has. What they cannot take is left
-to allocation, which cuts by priority.
+From the leaves to the root: where the wanted net flow of a node exceeds its capacity, the storages below
+that may help discharge (or charge) more, in proportion to the headroom each has. What they cannot take is
+left to allocation, which cuts by priority.
 """
 
 from dataclasses import dataclass

@@ -5,10 +5,11 @@ import numpy as np
 from node.controller.network import CapacityTree
 from node.controller.relief import plan_relief, relieve
 
+IMPORT_CAP_W = (np.inf, 3000, np.inf)
+EXPORT_CAP_W = (np.inf, 2000, np.inf)
 
-def run(
-    wanted, low, high, reach=(1, 1), import_cap=(np.inf, 3000, np.inf), export_cap=(np.inf, 2000, np.inf)
-):
+
+def run(wanted, low, high, reach=(1, 1), import_cap=IMPORT_CAP_W, export_cap=EXPORT_CAP_W):
     """Feeder 0, connections 1 and 2; devices: load and storage at 1, load and storage at 2."""
     tree = CapacityTree(
         ("feeder", "a", "b"),
