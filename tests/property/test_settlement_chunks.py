@@ -1,0 +1,143 @@
+"""Any result of a round can be cut into chunks that the contract takes; cutting changes nobody's money."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market.chunks import Chunk, Fill, GasModel, Reading, RoundFills, Tariff, plan_chunks
+from market.errors import SettlementError
+from market.ledger import FEES, GRID, AccountState
+from market.orders import Order
+from market.settlement import Ledger, Terms, publish_tariffs, settle
+
+INTERVAL = 1000
+FEE = 7
+NOW_S = (INTERVAL + 1) * 900
+CAPACITY = 2**39 - 1
+
+
+def ledger_of(accounts, zones):
+    ledger = Ledger(Terms(fee_micro_per_kwh=FEE))
+    for account, zone in zip(accounts, zones, strict=True):
+        ledger.accounts[account] = AccountState(
+            balance_pico=10**18,
+            epoch=1,
+            is_metered=True,
+            zone=zone,
+            capacity_milli_wh=CAPACITY,
+            read=INTERVAL - 1,
+        )
+    ledger.accounts[GRID].balance_pico = 10**18
+    return ledger
+
+
+def fill_of(account, lane, sold, quantity):
+    order = Order(account, 1, sold < 0, lane, INTERVAL, INTERVAL, abs(sold), 10**9 if sold < 0 else -(10**9))
+    return Fill(order, hashlib.sha256(repr((account, lane)).encode()).digest(), quantity)
+
+
+def widest(sold):
+    """The most orders of the other side that any order can meet, whatever their sequence."""
+    sells, buys = np.sort(sold[sold > 0]), np.sort(-sold[sold < 0])
+    return max(
+        int(np.searchsorted(np.cumsum(small), large.max())) + 2
+        for large, small in ((sells, buys), (buys, sells))
+    )
+
+
+@st.composite
+def round_results(draw):
+    """Fills of one interval: each sell is laid on buys from a zone that is as dear, or dearer."""
+    prices = sorted(draw(st.lists(st.integers(-500, 900), min_size=1, max_size=3)))
+    n = draw(st.integers(2, 60))
+    sizes = draw(st.lists(st.integers(1, 40), min_size=n, max_size=n))
+    zone_of = draw(st.lists(st.integers(0, len(prices) - 1), min_size=n, max_size=n))
+    n_sells = draw(st.integers(1, n - 1))
+    sells, buys = sizes[:n_sells], sizes[n_sells:]
+    short = sum(sells) - sum(buys)
+    (buys if short > 0 else sells)[0] += abs(short)
+    # transport from cheap to dear: sort both sides by zone
+    zones = sorted(zone_of[:n_sells]), sorted(zone_of[n_sells:])
+    zones = [0] * n_sells, zones[1] if draw(st.booleans()) else [0] * (n - n_sells)
+    lanes = draw(st.integers(1, 4))
+    return prices, sells, buys, list(zones[0]), list(zones[1]), lanes
+
+
+@settings(deadline=None)
+@given(round_results(), st.integers(3, 9), st.booleans())
+def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, most, with_readings):
+    prices, sells, buys, sell_zones, buy_zones, lanes = result
+    sold = np.array(sells + [-b for b in buys])
+    zone = np.array(sell_zones + buy_zones)
+    # up to `lanes` orders of one zone and side belong to one account
+    account, lane, next_account = [], [], 2
+    seen = {}
+    for side, z in zip(np.sign(sold).tolist(), zone.tolist(), strict=True):
+        owner, used = seen.get((side, z), (0, lanes))
+        if used == lanes:
+            owner, used, next_account = next_account, 0, next_account + 1
+        account.append(owner)
+        lane.append(used)
+        seen[side, z] = owner, used + 1
+    account = np.array(account)
+    zone_of = dict(zip(account.tolist(), zone.tolist(), strict=True))
+    fills = RoundFills(0, account, sold, np.array(prices)[zone])
+    readers = np.unique(account) if with_readings else np.zeros(0, np.int64)
+    if widest(sold) > most - 1:
+        most = sold.size + 1  # else an order may need a third chunk, see the test below
+    plans = plan_chunks([fills], readers, max_fills=most)
+
+    ledger = ledger_of(zone_of.keys(), zone_of.values())
+    before = ledger.held_pico()
+    tariffs = tuple(Tariff(300, 80) for _ in prices)
+    publish_tariffs(ledger, INTERVAL, tariffs)
+    for sequence, plan in enumerate(plans):
+        assert plan.rows.size <= most
+        settle(
+            ledger,
+            Chunk(
+                sequence,
+                INTERVAL,
+                plan.round,
+                tuple(prices),
+                [
+                    fill_of(int(account[r]), lane[r], int(sold[r]), q)
+                    for r, q in zip(plan.rows.tolist(), plan.quantity_milli_wh.tolist(), strict=True)
+                ],
+                tariffs,
+                [Reading(a, 0) for a in plan.reading_accounts.tolist()],
+            ),
+            NOW_S,
+        )
+    assert ledger.held_pico() == before
+    volume = int(np.abs(sold).sum())
+    assert ledger.accounts[FEES].balance_pico == volume * FEE
+    for owner, state in ((a, ledger.accounts[a]) for a in zone_of):
+        mine = account == owner
+        income = sum(s * (prices[zone_of[owner]] - (FEE if s > 0 else -FEE)) for s in sold[mine].tolist())
+        position = int(sold[mine].sum())
+        assert state.position_milli_wh == (0 if with_readings else position)
+        if with_readings:
+            income += -position * (80 if position < 0 else 300)
+        assert state.balance_pico - state.owed_pico == 10**18 + income
+
+
+def test_order_that_meets_too_many_others_is_refused_with_the_way_out():
+    n = 12
+    fills = RoundFills(0, np.arange(2, n + 3), np.array([1] * n + [-n]), np.zeros(n + 1, np.int64))
+    with pytest.raises(SettlementError, match="several lanes"):
+        plan_chunks([fills], np.zeros(0, np.int64), max_fills=5)
+    assert [p.rows.size for p in plan_chunks([fills], np.zeros(0, np.int64), max_fills=7)] == [7, 7]
+
+
+def test_every_chunk_stays_within_its_gas():
+    n = 500
+    sold = np.array([10] * n + [-10] * n)
+    fills = RoundFills(0, np.arange(2, 2 * n + 2), sold, np.zeros(2 * n, np.int64))
+    gas = GasModel(limit=3_000_000)
+    plans = plan_chunks([fills], np.arange(2, 2 * n + 500), gas=gas)
+    assert all(gas.of(p.rows.size, p.reading_accounts.size) <= gas.limit for p in plans)
+    assert sorted(np.concatenate([p.reading_accounts for p in plans]).tolist()) == list(range(2, 2 * n + 500))
