@@ -22,7 +22,9 @@ from node.scenario.fields import (
     Strict,
 )
 
-ParticipantKind = Literal["home", "ev_owner", "office", "shop", "pdu", "rack", "flywheel", "producer"]
+ParticipantKind = Literal[
+    "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
+]
 NodeKind = Literal["substation", "feeder", "cable"]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
