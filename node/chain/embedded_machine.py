@@ -18,6 +18,7 @@ from eth.exceptions import VMError
 from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth.vm.forks.prague.state import PragueState
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.message import Message
 from eth.vm.spoof import SpoofTransaction
@@ -25,6 +26,7 @@ from eth_utils import ValidationError
 from eth_utils.exceptions import ValidationError as EthValidationError
 
 from node.chain.embedded_file import ChainFile, LogRow
+from node.chain.embedded_translate import TranslatedComputation
 from node.chain.ports import Address, CallReverted, Hash, RejectionReason, TransactionRejected
 from node.chain.revert import revert_reason
 
@@ -57,10 +59,17 @@ class ExecutedBlock:
     left: list[SignedTransactionAPI]
 
 
+class _State(PragueState):
+    """Prague's state, whose frames run translated code."""
+
+    computation_class = TranslatedComputation
+
+
 class _Machine(PragueVM):
     """Prague without a chain database: ancestors' hashes come from a function."""
 
     consensus_class = NoProofConsensus
+    _state_class = _State
     ancestors: Callable[[], Iterable[Hash]]
 
     @property
