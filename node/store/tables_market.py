@@ -163,6 +163,18 @@ imbalances = Table(
     Column("amount_pico", Amount, nullable=False),  # received; negative when paid
 )
 
+# What one settlement transaction holds; its calldata and fate are in the outbox.
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("interval", Integer, nullable=False, index=True),
+    Column("round", Integer, nullable=False),
+    Column("n_fills", Integer, nullable=False),
+    Column("n_readings", Integer, nullable=False),
+    Column("outbox_id", BigInteger, nullable=False),
+)
+
 flex_events = Table(
     "flex_events",
     metadata,

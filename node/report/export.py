@@ -1,0 +1,75 @@
+"""Everything a run produced as CSV and JSON: the same run gives the same bytes.
+
+One file per table, rows in the order of the primary key, integers as integers, bytes as hex, and no wall-clock
+times: what differs between two runs of one seed is a defect.
+"""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from node.store import tables_devices as d
+from node.store import tables_market as m
+
+EXPORTED: tuple[Table, ...] = (
+    m.participants,
+    m.accounts,
+    m.orders,
+    m.order_refusals,
+    m.rounds,
+    m.prices,
+    m.fills,
+    m.trades,
+    m.tariffs,
+    m.readings,
+    m.curtailments,
+    m.imbalances,
+    m.flex_events,
+    m.flex_members,
+    d.devices,
+    d.device_intervals,
+    d.setpoints,
+    d.nodes,
+    d.node_intervals,
+)
+
+
+def write_tables(connection: Connection, folder: Path) -> list[Path]:
+    """Write one CSV per table into the folder, and return the files.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_write_table(connection, table, folder / f"{table.name}.csv") for table in EXPORTED]
+
+
+def _write_table(connection: Connection, table: Table, path: Path) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(column.name for column in table.columns)
+        rows = connection.execution_options(yield_per=10_000).execute(
+            select(table).order_by(*table.primary_key.columns)
+        )
+        for row in rows:
+            writer.writerow([_plain(value) for value in row])
+    return path
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, bool):
+        return int(value)
+    return "" if value is None else value
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, so that equal contents are equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
