@@ -1,0 +1,1 @@
+"""Measured tables that the models stand on, each with its source and licence."""

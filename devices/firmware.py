@@ -1,0 +1,299 @@
+"""Firmware: obey leased setpoints in sequence, request and contribute by thresholds, fall back to safe state.
+
+| rule | what happens |
+|---|---|
+| unsigned, foreign, fenced, stale, duplicate, expired, malformed | dropped, with its verdict |
+| accepted, not begun | kept beside the lease in force until it begins |
+| lease ended, none follows | safe state: `safe_p_w` |
+| storage below the low threshold | requests the energy up to it |
+| storage above the high threshold and idle | offers the energy above it |
+| permission NO_CONTRIBUTION | never injects |
+| permission EMERGENCY | the owner's reserve may be used |
+
+Order of setpoints: (fence, sequence) must grow. A new controller comes with a higher fence and may count from
+anywhere; the old one's lower fence is refused from then on.
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+
+from devices.arrays import BoolArray, FloatArray, IntArray
+from devices.errors import BadInput
+from devices.parameters import FleetParameters
+from devices.specification import Mode, Permission
+from devices.state import FleetInputs, FleetState
+
+# A storage counts as idle below this share of its rating.
+IDLE_BELOW_PU: Final = 0.02
+
+
+class Verdict(IntEnum):
+    """What became of a setpoint."""
+
+    ACCEPTED = 0
+    UNSIGNED = 1
+    FOREIGN = 2
+    FENCED = 3
+    STALE = 4
+    DUPLICATE = 5
+    EXPIRED = 6
+    MALFORMED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Setpoints:
+    """Leased setpoints as received, in order of arrival; arrays (k,).
+
+    Attributes
+    ----------
+    device : int64, row of the device
+    p_w : float64; storage: power, load: largest withdrawal (<= 0), source: largest injection (>= 0)
+    sequence, fence, issuer : int64
+    from_s, until_s : float64, unix seconds, half-open lease [from, until)
+    permission : int64, `Permission`
+    is_authentic : bool, whether the signature was the issuer's (checked where messages arrive)
+    """
+
+    device: IntArray
+    p_w: FloatArray
+    sequence: IntArray
+    fence: IntArray
+    issuer: IntArray
+    from_s: FloatArray
+    until_s: FloatArray
+    permission: IntArray
+    is_authentic: BoolArray
+
+
+def setpoints(
+    device: IntArray,
+    p_w: FloatArray,
+    sequence: IntArray | int,
+    from_s: FloatArray | float,
+    until_s: FloatArray | float,
+    fence: IntArray | int = 0,
+    issuer: IntArray | int = 0,
+    permission: IntArray | int = Permission.KEEP_RESERVE,
+    is_authentic: BoolArray | bool = True,
+) -> Setpoints:
+    """Return setpoints with scalars spread over all devices.
+
+    Raises
+    ------
+    BadInput
+        If the arrays do not have one length.
+    """
+    device = np.asarray(device, dtype=np.int64)
+    shape = device.shape
+    if np.asarray(p_w).shape != shape:
+        raise BadInput("p_w", f"of shape {shape}", got=np.asarray(p_w).shape)
+
+    def whole(value: IntArray | int) -> IntArray:
+        return np.broadcast_to(np.asarray(value, dtype=np.int64), shape)
+
+    def real(value: FloatArray | float) -> FloatArray:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+
+    return Setpoints(
+        device,
+        np.asarray(p_w, dtype=np.float64),
+        whole(sequence),
+        whole(fence),
+        whole(issuer),
+        real(from_s),
+        real(until_s),
+        whole(permission),
+        np.broadcast_to(np.asarray(is_authentic, dtype=np.bool_), shape),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the firmware does now; arrays (n,).
+
+    Attributes
+    ----------
+    setpoint_w : float64, for `fleet.step`
+    mode : int64, `Mode`
+    request_wh : float64, energy needed to reach the low threshold, >= 0
+    contribute_wh : float64, energy above the high threshold that an idle storage offers, >= 0
+    """
+
+    setpoint_w: FloatArray
+    mode: IntArray
+    request_wh: FloatArray
+    contribute_wh: FloatArray
+
+
+def receive(
+    params: FleetParameters, state: FleetState, batch: Setpoints, now_s: float
+) -> tuple[FleetState, IntArray]:
+    """Judge setpoints in order of arrival and keep the accepted ones.
+
+    Returns
+    -------
+    (FleetState, verdicts (k,) int64 `Verdict`)
+
+    Raises
+    ------
+    BadInput
+        If a row does not exist.
+    """
+    count = batch.device.size
+    if count and (batch.device.min() < 0 or batch.device.max() >= params.n_devices):
+        bad = int(np.flatnonzero((batch.device < 0) | (batch.device >= params.n_devices))[0])
+        raise BadInput("device", f"a row below {params.n_devices}", bad, int(batch.device[bad]))
+    verdicts = np.empty(count, dtype=np.int64)
+    arrays = {
+        name: getattr(state, name).copy()
+        for name in (
+            "lease_p_w", "lease_from_s", "lease_until_s", "lease_permission",
+            "next_p_w", "next_from_s", "next_until_s", "next_permission", "fence", "sequence",
+        )
+    }  # fmt: skip
+    left = np.arange(count)
+    while left.size:
+        # One setpoint per device at a time, the earliest first, so that a batch equals single arrivals.
+        _, first = np.unique(batch.device[left], return_index=True)
+        now = left if first.size == left.size else left[np.sort(first)]
+        verdicts[now] = _judge(params, arrays["fence"], arrays["sequence"], batch, now, now_s)
+        _keep(arrays, batch, now[verdicts[now] == Verdict.ACCEPTED], now_s)
+        left = left[:0] if now is left else np.setdiff1d(left, now, assume_unique=True)
+    return replace(state, **arrays), verdicts
+
+
+def _judge(
+    params: FleetParameters,
+    fence: IntArray,
+    sequence: IntArray,
+    batch: Setpoints,
+    rows: IntArray,
+    now_s: float,
+) -> IntArray:
+    device = batch.device[rows]
+    known_fence, known_sequence = fence[device], sequence[device]
+    same = batch.fence[rows] == known_fence
+    is_finite = np.isfinite(batch.from_s[rows]) & np.isfinite(batch.until_s[rows])
+    is_permission = (batch.permission[rows] >= 0) & (batch.permission[rows] <= max(Permission))
+    is_sound = (
+        ~np.isnan(batch.p_w[rows]) & is_finite & (batch.until_s[rows] > batch.from_s[rows]) & is_permission
+    )
+    is_storage = params.is_storage[device]
+    is_sound &= ~is_storage | np.isfinite(batch.p_w[rows])
+    verdict = np.select(
+        [
+            ~batch.is_authentic[rows],
+            batch.issuer[rows] != params.issuer[device],
+            ~is_sound | (batch.sequence[rows] < 0) | (batch.fence[rows] < 0),
+            batch.fence[rows] < known_fence,
+            same & (batch.sequence[rows] == known_sequence),
+            same & (batch.sequence[rows] < known_sequence),
+            batch.until_s[rows] <= now_s,
+        ],
+        [
+            Verdict.UNSIGNED,
+            Verdict.FOREIGN,
+            Verdict.MALFORMED,
+            Verdict.FENCED,
+            Verdict.DUPLICATE,
+            Verdict.STALE,
+            Verdict.EXPIRED,
+        ],
+        Verdict.ACCEPTED,
+    )
+    return verdict.astype(np.int64)
+
+
+def _keep(arrays: dict[str, FloatArray | IntArray], batch: Setpoints, rows: IntArray, now_s: float) -> None:
+    device = batch.device[rows]
+    arrays["fence"][device] = batch.fence[rows]
+    arrays["sequence"][device] = batch.sequence[rows]
+    has_begun = batch.from_s[rows] <= now_s
+    for slot, chosen in (("lease", rows[has_begun]), ("next", rows[~has_begun])):
+        target = batch.device[chosen]
+        arrays[f"{slot}_p_w"][target] = batch.p_w[chosen]
+        arrays[f"{slot}_from_s"][target] = batch.from_s[chosen]
+        arrays[f"{slot}_until_s"][target] = batch.until_s[chosen]
+        arrays[f"{slot}_permission"][target] = batch.permission[chosen]
+    # A setpoint in force replaces whatever an older one had planned for later.
+    begun = batch.device[rows[has_begun]]
+    arrays["next_from_s"][begun] = np.inf
+    arrays["next_until_s"][begun] = np.inf
+
+
+def command(
+    params: FleetParameters, state: FleetState, inputs: FleetInputs, now_s: float
+) -> tuple[FleetState, Command]:
+    """Decide what every device does at `now_s`: the 10 ms step, or the one before a coarse step.
+
+    Returns
+    -------
+    (FleetState, Command)
+        The state with leases that begin now and the mode; give it and `setpoint_w` to `fleet.step`. Before a
+        coarse step ask `next_change_s`: no lease may begin or end inside it.
+    """
+    begins = state.next_from_s <= now_s
+    if begins.any():
+        state = replace(
+            state,
+            lease_p_w=np.where(begins, state.next_p_w, state.lease_p_w),
+            lease_from_s=np.where(begins, state.next_from_s, state.lease_from_s),
+            lease_until_s=np.where(begins, state.next_until_s, state.lease_until_s),
+            lease_permission=np.where(begins, state.next_permission, state.lease_permission),
+            next_from_s=np.where(begins, np.inf, state.next_from_s),
+            next_until_s=np.where(begins, np.inf, state.next_until_s),
+        )
+    is_leased = state.lease_until_s > now_s
+    setpoint = np.where(is_leased, state.lease_p_w, params.safe_p_w)
+    no_contribution = is_leased & (state.lease_permission == Permission.NO_CONTRIBUTION)
+    if no_contribution.any():
+        setpoint = np.where(no_contribution, np.minimum(setpoint, 0.0), setpoint)
+    mode = is_leased.astype(np.int64)
+    mode[is_leased & (state.lease_permission == Permission.EMERGENCY)] = Mode.EMERGENCY
+    mode[~inputs.is_present] = Mode.ABSENT
+    request, contribute = _thresholds(params, state, inputs)
+    return replace(state, mode=mode), Command(setpoint, mode, request, contribute)
+
+
+def _thresholds(
+    params: FleetParameters, state: FleetState, inputs: FleetInputs
+) -> tuple[FloatArray, FloatArray]:
+    request = np.zeros(params.n_devices)
+    contribute = np.zeros(params.n_devices)
+    rows = params.storage_rows
+    if params.units.table.size == 0:
+        return request, contribute
+    floor = params.floor_wh[rows]
+    usable = params.capacity_wh[rows] * state.capacity_factor[rows]
+    usable -= floor
+    above = state.energy_wh[rows] - floor
+    is_here = inputs.is_present[rows]
+    low = params.low_threshold_pu[rows] * usable
+    low -= above
+    request[rows] = np.maximum(low, 0.0) * is_here
+    usable *= params.high_threshold_pu[rows]
+    above -= usable
+    is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
+    contribute[rows] = np.maximum(above, 0.0) * (is_here & is_idle)
+    return request, contribute
+
+
+def next_change_s(state: FleetState, now_s: float) -> float:
+    """Return when the next lease begins or ends after `now_s`, unix seconds; inf if none does."""
+    until = state.lease_until_s[state.lease_until_s > now_s]
+    begin = state.next_from_s[state.next_from_s > now_s]
+    ends = float(until.min()) if until.size else np.inf
+    begins = float(begin.min()) if begin.size else np.inf
+    return min(ends, begins)
+
+
+def settling_s(params: FleetParameters, state: FleetState, setpoint_w: FloatArray) -> float:
+    """Return the longest time any storage still ramps towards its setpoint, seconds."""
+    rows = params.storage_rows
+    wanted = np.clip(setpoint_w[rows], -params.p_charge_max_w[rows], params.p_discharge_max_w[rows])
+    if wanted.size == 0:
+        return 0.0
+    return float(np.max(np.abs(wanted - state.p_w[rows]) / params.ramp_w_per_s[rows]))

@@ -1,0 +1,310 @@
+"""One step of a whole fleet of any kinds: loads, solar, storages, vehicles and kinetic modules, books closed.
+
+| kind | terminal | books |
+|---|---|---|
+| load | -served | sink = served; the rest of the demand is unserved |
+| solar | generated | source = generated; the rest of what is available is curtailed |
+| storage | follows the setpoint as far as ratings and energy allow | -stored_delta = terminal + loss |
+| absent vehicle | 0 | driving: sink, from its battery |
+| kinetic module | flywheel + bank | both storages' books together |
+
+A setpoint is the power asked of a storage, the largest withdrawal allowed to a load (-inf: all) and the
+largest injection allowed to a source (inf: all).
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from devices.arrays import BoolArray, FloatArray, Rows
+from devices.errors import BadInput
+from devices.kinetic import FLYWHEEL_RAMP_TIME_S, ramped, restoring_w
+from devices.load import deferred_after_wh, thermostatic_demand_w, zip_power_w
+from devices.parameters import FleetParameters
+from devices.specification import Kind, Mode
+from devices.state import FleetInputs, FleetState, StepFlows
+from devices.storage import StorageUnits, UnitState, sustainable_w, transfer
+
+SECONDS_PER_HOUR: Final = 3600.0
+SHORTEST_STEP_S: Final = 0.001
+LONGEST_STEP_S: Final = 3600.0
+
+
+def step(
+    params: FleetParameters,
+    state: FleetState,
+    inputs: FleetInputs,
+    setpoint_w: FloatArray,
+    dt_s: float,
+) -> tuple[FleetState, StepFlows]:
+    """Advance a fleet by `dt_s` seconds.
+
+    Parameters
+    ----------
+    setpoint_w : (n,) float64
+        See the module's docstring; `firmware.command` gives it. Ramps are applied here.
+    dt_s : float
+        1 ms to 1 h.
+
+    Returns
+    -------
+    (FleetState, StepFlows)
+
+    Raises
+    ------
+    BadInput
+        If the step's length is out of range or a setpoint is not a number.
+    """
+    if not SHORTEST_STEP_S <= dt_s <= LONGEST_STEP_S:
+        raise BadInput("dt_s", f"in {SHORTEST_STEP_S}..{LONGEST_STEP_S} s", got=dt_s)
+    n = params.n_devices
+    if setpoint_w.shape != (n,) or np.isnan(setpoint_w.sum()):
+        _refuse_setpoints(setpoint_w, n)
+    flows = StepFlows(*np.zeros((8, n)))
+    deferred = _step_loads(params, state, inputs, setpoint_w, dt_s, flows)
+    _step_solar(params, inputs, setpoint_w, dt_s, flows)
+    p_w = flows.terminal_wh * (SECONDS_PER_HOUR / dt_s)
+    changed = replace(state, p_w=p_w, deferred_wh=deferred)
+    return _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows), flows
+
+
+def _refuse_setpoints(setpoint_w: FloatArray, n: int) -> None:
+    if setpoint_w.shape != (n,):
+        raise BadInput("setpoint_w", f"of shape ({n},)", got=setpoint_w.shape)
+    bad = np.flatnonzero(np.isnan(setpoint_w))
+    # inf - inf (an unlimited source beside an unlimited load) sums to NaN without any NaN in it.
+    if bad.size:
+        raise BadInput("setpoint_w", "a number", int(bad[0]), float("nan"))
+
+
+def _step_loads(
+    params: FleetParameters,
+    state: FleetState,
+    inputs: FleetInputs,
+    setpoint_w: FloatArray,
+    dt_s: float,
+    flows: StepFlows,
+) -> FloatArray:
+    rows = params.load_rows
+    base = inputs.load_demand_w[rows]
+    if base.size == 0:
+        return state.deferred_wh
+    if params.has_zip_loads:
+        v = np.broadcast_to(np.asarray(inputs.v_pu, dtype=np.float64), (params.n_devices,))[rows]
+        base = zip_power_w(base, v, params.impedance_share[rows], params.current_share[rows])
+    is_thermostatic = params.kind[rows] == Kind.THERMOSTATIC_LOAD
+    demand = base
+    if is_thermostatic.any():
+        demand = np.where(
+            is_thermostatic,
+            thermostatic_demand_w(
+                base, state.deferred_wh[rows], params.recovery_time_s[rows], params.p_max_w[rows], dt_s
+            ),
+            base,
+        )
+    served = np.minimum(demand, np.maximum(-setpoint_w[rows], 0.0))
+    served = np.where(inputs.is_present[rows], served, 0.0)
+    dt_h = dt_s / SECONDS_PER_HOUR
+    flows.sink_wh[rows] = served * dt_h
+    flows.terminal_wh[rows] = -flows.sink_wh[rows]
+    flows.unserved_wh[rows] = (demand - served) * dt_h
+    if not is_thermostatic.any():
+        return state.deferred_wh
+    deferred = state.deferred_wh.copy()
+    after = deferred_after_wh(deferred[rows], base, served, params.thermal_time_s[rows], dt_s)
+    deferred[rows] = np.where(is_thermostatic, after, 0.0)
+    # What a thermostat is denied it catches up: unserved is only what its baseline lacks now.
+    flows.unserved_wh[rows] = np.where(
+        is_thermostatic, np.maximum(base - served, 0.0) * dt_h, flows.unserved_wh[rows]
+    )
+    return deferred
+
+
+def _step_solar(
+    params: FleetParameters, inputs: FleetInputs, setpoint_w: FloatArray, dt_s: float, flows: StepFlows
+) -> None:
+    rows = params.solar_rows
+    available = inputs.solar_available_w[rows]
+    if available.size == 0:
+        return
+    generated = np.minimum(available, np.maximum(setpoint_w[rows], 0.0))
+    generated = np.where(inputs.is_present[rows], generated, 0.0)
+    dt_h = dt_s / SECONDS_PER_HOUR
+    flows.source_wh[rows] = generated * dt_h
+    flows.terminal_wh[rows] = flows.source_wh[rows]
+    flows.curtailed_wh[rows] = (available - generated) * dt_h
+
+
+def _step_storages(
+    params: FleetParameters,
+    changed: FleetState,
+    before: FleetState,
+    inputs: FleetInputs,
+    setpoint_w: FloatArray,
+    dt_s: float,
+    flows: StepFlows,
+) -> FleetState:
+    rows = params.storage_rows
+    units = params.units
+    if units.table.size == 0:
+        return changed
+    dt_h = dt_s / SECONDS_PER_HOUR
+    is_present = inputs.is_present[rows]
+    unit_state = _unit_state(params, before)
+    wanted = np.clip(setpoint_w[rows], -params.p_charge_max_w[rows], params.p_discharge_max_w[rows])
+    mean, end = ramped(before.p_w[rows], wanted, params.ramp_w_per_s[rows], dt_s)
+    if not is_present.all():
+        mean *= is_present
+        end *= is_present
+    kinetic = params.kinetic_in_storage
+    main_mean, main_end = mean, end
+    if kinetic.size:
+        main_mean, main_end = mean.copy(), end.copy()
+        main_mean[kinetic], main_end[kinetic] = _flywheel_share(params, before, end[kinetic], dt_s)
+    ambient = inputs.ambient_c if isinstance(inputs.ambient_c, float) else np.asarray(inputs.ambient_c)[rows]
+    done = transfer(params.tables, params.converters, units, unit_state, main_mean, ambient, dt_s)
+
+    # At the end the power is the ramp's end, unless a bound stopped it or a limit held it down.
+    p_end = np.where(done.is_limited, done.p_w, main_end)
+    p_end[done.is_bound] = 0.0
+    energy, terminal, loss = done.energy_wh, done.terminal_wh, done.loss_wh
+    flows.stored_delta_wh[rows] = -(done.source_wh + done.standing_wh)
+    flows.terminal_wh[rows] = terminal
+    flows.loss_wh[rows] = loss
+    flows.undelivered_wh[rows] = mean * dt_h - terminal
+    if not is_present.all():
+        energy = _drive(params, inputs, energy, dt_h, flows)
+    changed.p_w[rows] = p_end
+    result = replace(
+        changed,
+        energy_wh=_with(before.energy_wh, rows, energy),
+        temp_c=_with(before.temp_c, rows, done.temp_c),
+        main_p_w=_with(before.main_p_w, rows, p_end),
+        throughput_wh=_with(before.throughput_wh, rows, before.throughput_wh[rows] + np.abs(done.source_wh)),
+    )
+    if kinetic.size:
+        return _step_buffers(params, result, before, inputs, mean[kinetic], end[kinetic], dt_s, flows)
+    return result
+
+
+def _with(array: FloatArray, rows: Rows, values: FloatArray) -> FloatArray:
+    changed = array.copy()
+    changed[rows] = values
+    return changed
+
+
+def _unit_state(params: FleetParameters, state: FleetState) -> UnitState:
+    rows = params.storage_rows
+    units = params.units
+    bottom = np.where(state.mode[rows] == Mode.EMERGENCY, units.floor_wh, params.reserve_wh[rows])
+    return UnitState(
+        energy_wh=state.energy_wh[rows],
+        temp_c=state.temp_c[rows],
+        capacity_wh=units.capacity_wh * state.capacity_factor[rows],
+        resistance_factor=state.resistance_factor[rows],
+        bottom_wh=bottom,
+    )
+
+
+def _drive(
+    params: FleetParameters, inputs: FleetInputs, energy_wh: FloatArray, dt_h: float, flows: StepFlows
+) -> FloatArray:
+    """Take what absent vehicles drive from their batteries, down to empty: reserves are for driving."""
+    rows = params.storage_rows
+    is_driving = ~inputs.is_present[rows] & (params.kind[rows] == Kind.VEHICLE)
+    wanted = np.where(is_driving, inputs.driving_w[rows] * dt_h, 0.0)
+    driven = np.minimum(wanted, np.maximum(energy_wh - params.units.floor_wh, 0.0))
+    flows.sink_wh[rows] = driven
+    flows.unserved_wh[rows] = wanted - driven
+    flows.stored_delta_wh[rows] -= driven
+    return energy_wh - driven
+
+
+def _flywheel_share(
+    params: FleetParameters, before: FleetState, p_end_w: FloatArray, dt_s: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and final power of the flywheels of kinetic modules."""
+    rows = params.kinetic_rows
+    units = params.units.take(params.kinetic_in_storage)
+    restore = restoring_w(before.buffer_wh[rows], params.buffers.capacity_wh, units.rated_w, dt_s)
+    wanted = np.clip(p_end_w + restore, -units.p_charge_max_w, units.p_discharge_max_w)
+    return ramped(before.main_p_w[rows], wanted, units.rated_w / FLYWHEEL_RAMP_TIME_S, dt_s)
+
+
+def _step_buffers(
+    params: FleetParameters,
+    state: FleetState,
+    before: FleetState,
+    inputs: FleetInputs,
+    mean_w: FloatArray,
+    end_w: FloatArray,
+    dt_s: float,
+    flows: StepFlows,
+) -> FleetState:
+    """Let the banks give what the flywheels did not; add their books to the modules'."""
+    rows = params.kinetic_rows
+    banks = params.buffers
+    bank_state = UnitState(
+        energy_wh=before.buffer_wh[rows],
+        temp_c=before.buffer_temp_c[rows],
+        capacity_wh=banks.capacity_wh,
+        resistance_factor=np.ones(banks.capacity_wh.size),
+        bottom_wh=banks.floor_wh,
+    )
+    dt_h = dt_s / SECONDS_PER_HOUR
+    missing = mean_w - flows.terminal_wh[rows] / dt_h
+    ambient = inputs.ambient_c if isinstance(inputs.ambient_c, float) else np.asarray(inputs.ambient_c)[rows]
+    done = transfer(params.tables, params.converters, banks, bank_state, missing, ambient, dt_s)
+    flows.stored_delta_wh[rows] -= done.source_wh + done.standing_wh
+    flows.terminal_wh[rows] += done.terminal_wh
+    flows.loss_wh[rows] += done.loss_wh
+    flows.undelivered_wh[rows] = mean_w * dt_h - flows.terminal_wh[rows]
+    is_short = np.abs(flows.undelivered_wh[rows]) > 1e-6 * dt_h * np.maximum(np.abs(mean_w), 1.0)
+    p_w = state.p_w.copy()
+    p_w[rows] = np.where(is_short, flows.terminal_wh[rows] / dt_h, end_w)
+    return replace(
+        state,
+        p_w=p_w,
+        buffer_wh=_with(before.buffer_wh, rows, done.energy_wh),
+        buffer_temp_c=_with(before.buffer_temp_c, rows, done.temp_c),
+    )
+
+
+def deliverable_w(
+    params: FleetParameters, state: FleetState, inputs: FleetInputs, horizon_s: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the terminal power that every device can hold for the whole horizon.
+
+    Parameters
+    ----------
+    horizon_s : float
+        1 ms to 1 h.
+
+    Returns
+    -------
+    (p_min_w, p_max_w) : (n,) float64 each
+        Loads: (-demand, 0). Solar: (0, available). Storages: from energy, reserve, ratings, temperature and
+        losses, without the ramp; a kinetic module promises its flywheel's power only (the bank is for
+        surges).
+
+    Notes
+    -----
+    No promise of energy that is not there: a step of the horizon's length at either power is delivered in
+    full.
+    """
+    if not SHORTEST_STEP_S <= horizon_s <= LONGEST_STEP_S:
+        raise BadInput("horizon_s", f"in {SHORTEST_STEP_S}..{LONGEST_STEP_S} s", got=horizon_s)
+    low = np.zeros(params.n_devices)
+    high = np.zeros(params.n_devices)
+    low[params.load_rows] = -inputs.load_demand_w[params.load_rows]
+    high[params.solar_rows] = inputs.solar_available_w[params.solar_rows]
+    units: StorageUnits = params.units
+    if units.table.size:
+        unit_state = _unit_state(params, state)
+        rows = params.storage_rows
+        arguments = (params.tables, params.converters, units, unit_state, horizon_s)
+        low[rows] = sustainable_w(*arguments, is_charging=True)
+        high[rows] = sustainable_w(*arguments, is_charging=False)
+    is_present: BoolArray = inputs.is_present
+    return low * is_present, high * is_present

@@ -1,0 +1,264 @@
+"""What changes of a fleet: struct of arrays, inputs of a step, its flows, and bytes for checkpoints."""
+
+import json
+import struct
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.arrays import BoolArray, FloatArray, IntArray
+from devices.errors import BadCheckpoint, BadInput
+from devices.parameters import FleetParameters
+
+AMBIENT_C: Final = 20.0
+STATE_VERSION: Final = 1
+_MAGIC: Final = b"SYMFLEET"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """State of n devices; all arrays (n,), float64 unless noted.
+
+    Attributes
+    ----------
+    energy_wh : stored energy of the main storage, counted from 0 V or standstill
+    buffer_wh : of a kinetic module's supercapacitor bank
+    p_w : power at the terminal at the end of the last step, W, > 0 injects
+    main_p_w : the part of it that a kinetic module's flywheel carries; otherwise equal to `p_w` of storages
+    temp_c : temperature of the main storage, °C
+    buffer_temp_c : temperature of the bank, °C
+    deferred_wh : need that a thermostatic load was denied and still has, Wh electric
+    capacity_factor, resistance_factor : ageing, 1 when new
+    throughput_wh : energy moved through the storage so far, both ways
+    lease_p_w, lease_from_s, lease_until_s : the lease in force
+    next_p_w, next_from_s, next_until_s : an accepted lease that has not begun
+    lease_permission, next_permission : int64, `Permission`
+    fence, sequence : int64, of the last accepted setpoint; -1 before any
+    mode : int64, `Mode`
+    """
+
+    energy_wh: FloatArray
+    buffer_wh: FloatArray
+    p_w: FloatArray
+    main_p_w: FloatArray
+    temp_c: FloatArray
+    buffer_temp_c: FloatArray
+    deferred_wh: FloatArray
+    capacity_factor: FloatArray
+    resistance_factor: FloatArray
+    throughput_wh: FloatArray
+    lease_p_w: FloatArray
+    lease_from_s: FloatArray
+    lease_until_s: FloatArray
+    next_p_w: FloatArray
+    next_from_s: FloatArray
+    next_until_s: FloatArray
+    lease_permission: IntArray
+    next_permission: IntArray
+    fence: IntArray
+    sequence: IntArray
+    mode: IntArray
+
+    def soc_pu(self, params: FleetParameters) -> FloatArray:
+        """Return the state of charge between floor and full, (n,); 0 for devices without storage."""
+        usable = params.capacity_wh * self.capacity_factor - params.floor_wh
+        safe = np.where(params.is_storage, usable, 1.0)
+        soc: FloatArray = np.where(
+            params.is_storage, np.clip((self.energy_wh - params.floor_wh) / safe, 0.0, 1.0), 0.0
+        )
+        return soc
+
+    def stored_wh(self) -> FloatArray:
+        """Return the energy in a device, bank included, (n,) Wh."""
+        return self.energy_wh + self.buffer_wh
+
+
+def initial_state(params: FleetParameters, temp_c: float = AMBIENT_C) -> FleetState:
+    """Return the fleet at rest, without leases, at its initial energies."""
+    n = params.n_devices
+
+    def full(value: float) -> FloatArray:
+        return np.full(n, value, dtype=np.float64)
+
+    def whole(value: int) -> IntArray:
+        return np.full(n, value, dtype=np.int64)
+
+    return FleetState(
+        energy_wh=params.initial_wh.copy(),
+        buffer_wh=params.buffer_initial_wh.copy(),
+        p_w=full(0.0),
+        main_p_w=full(0.0),
+        temp_c=full(temp_c),
+        buffer_temp_c=full(temp_c),
+        deferred_wh=full(0.0),
+        capacity_factor=full(1.0),
+        resistance_factor=full(1.0),
+        throughput_wh=full(0.0),
+        lease_p_w=full(0.0),
+        lease_from_s=full(-np.inf),
+        lease_until_s=full(-np.inf),
+        next_p_w=full(0.0),
+        next_from_s=full(np.inf),
+        next_until_s=full(np.inf),
+        lease_permission=whole(0),
+        next_permission=whole(0),
+        fence=whole(-1),
+        sequence=whole(-1),
+        mode=whole(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FleetInputs:
+    """What the world does to n devices during a step; arrays (n,).
+
+    Attributes
+    ----------
+    load_demand_w : float64
+        Demand of loads at nominal voltage, >= 0.
+    solar_available_w : float64
+        Power that sources could inject at their terminal, >= 0.
+    is_present : bool
+        False: unplugged, driving away or its relay open; nothing flows at the terminal.
+    driving_w : float64
+        What an absent vehicle draws from its battery, >= 0.
+    ambient_c : float or (n,) float64
+    v_pu : float or (n,) float64
+        Voltage at the terminal, for voltage-dependent loads.
+    """
+
+    load_demand_w: FloatArray
+    solar_available_w: FloatArray
+    is_present: BoolArray
+    driving_w: FloatArray
+    ambient_c: FloatArray | float = AMBIENT_C
+    v_pu: FloatArray | float = 1.0
+
+    @classmethod
+    def quiet(cls, n_devices: int) -> "FleetInputs":
+        """Return inputs under which nobody demands, the sun does not shine and all are plugged in."""
+        zeros = np.zeros(n_devices)
+        return cls(zeros, zeros, np.ones(n_devices, dtype=np.bool_), zeros)
+
+
+def check_inputs(params: FleetParameters, inputs: FleetInputs) -> None:
+    """Refuse inputs that are no numbers, negative or of the wrong shape.
+
+    Raises
+    ------
+    BadInput
+        Naming the input and the first offending row.
+
+    Notes
+    -----
+    Call it at the door (when profiles are loaded or messages arrive); `step` trusts its inputs.
+    """
+    n = params.n_devices
+    for name in ("load_demand_w", "solar_available_w", "driving_w"):
+        values = getattr(inputs, name)
+        if values.shape != (n,):
+            raise BadInput(name, f"of shape ({n},)", got=values.shape)
+        bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0.0)))
+        if bad.size:
+            raise BadInput(name, "a finite power >= 0 W", int(bad[0]), float(values[bad[0]]))
+    if inputs.is_present.shape != (n,):
+        raise BadInput("is_present", f"of shape ({n},)", got=inputs.is_present.shape)
+    for name, low, high in (("ambient_c", -60.0, 90.0), ("v_pu", 0.0, 2.0)):
+        values = np.atleast_1d(np.asarray(getattr(inputs, name), dtype=np.float64))
+        bad = np.flatnonzero(~((values >= low) & (values <= high)))
+        if bad.size:
+            raise BadInput(name, f"in {low}..{high}", int(bad[0]), float(values[bad[0]]))
+
+
+@dataclass(frozen=True, slots=True)
+class StepFlows:
+    """Energies of one step, Wh, (n,) each.
+
+    Attributes
+    ----------
+    terminal_wh : net export at the terminal
+    stored_delta_wh : gain of stored energy
+    loss_wh : converter, resistance and standing loss, >= 0
+    source_wh : generated by sources, >= 0
+    curtailed_wh : available to sources but not generated, >= 0
+    sink_wh : used by loads and by driving, >= 0
+    unserved_wh : demanded by loads or driving but not served, >= 0
+    undelivered_wh : of storages: energy asked for at the terminal minus what flowed, signed
+
+    Notes
+    -----
+    source_wh - sink_wh - stored_delta_wh - loss_wh - terminal_wh == 0 for every device and step.
+    """
+
+    terminal_wh: FloatArray
+    stored_delta_wh: FloatArray
+    loss_wh: FloatArray
+    source_wh: FloatArray
+    curtailed_wh: FloatArray
+    sink_wh: FloatArray
+    unserved_wh: FloatArray
+    undelivered_wh: FloatArray
+
+    def residual_wh(self) -> FloatArray:
+        """Return what the books fail to close by, (n,): rounding only."""
+        return self.source_wh - self.sink_wh - self.stored_delta_wh - self.loss_wh - self.terminal_wh
+
+
+def state_to_bytes(state: FleetState) -> bytes:
+    """Return the state as bytes; equal states give equal bytes on every platform.
+
+    Notes
+    -----
+    Layout: magic, uint32 length of a JSON header {version, n, fields}, the header, then the arrays one
+    after the other, little-endian, 8 bytes a value.
+    """
+    names = [f.name for f in fields(FleetState)]
+    header = json.dumps(
+        {"version": STATE_VERSION, "n": int(state.energy_wh.size), "fields": names},
+        separators=(",", ":"),
+        sort_keys=True,
+    ).encode()
+    parts = [_MAGIC, struct.pack("<I", len(header)), header]
+    for name in names:
+        values = getattr(state, name)
+        parts.append(
+            np.ascontiguousarray(values, dtype="<f8" if values.dtype.kind == "f" else "<i8").tobytes()
+        )
+    return b"".join(parts)
+
+
+def state_from_bytes(data: bytes) -> FleetState:
+    """Return the state that `state_to_bytes` wrote.
+
+    Raises
+    ------
+    BadCheckpoint
+        If the bytes are no state of this version.
+    """
+    start = len(_MAGIC) + 4
+    if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
+        raise BadCheckpoint("fleet state: does not begin as one")
+    length = struct.unpack("<I", data[len(_MAGIC) : start])[0]
+    try:
+        header = json.loads(data[start : start + length])
+        n = int(header["n"])
+        version, names = header["version"], header["fields"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"fleet state: header unreadable ({error})") from error
+    expected = [f.name for f in fields(FleetState)]
+    if version != STATE_VERSION or names != expected:
+        raise BadCheckpoint(f"fleet state: version {version} with fields {names}, expected {STATE_VERSION}")
+    body = data[start + length :]
+    if len(body) != 8 * n * len(expected):
+        raise BadCheckpoint(f"fleet state: {len(body)} bytes of arrays, expected {8 * n * len(expected)}")
+    integers = {"lease_permission", "next_permission", "fence", "sequence", "mode"}
+    arrays: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {}
+    for i, name in enumerate(expected):
+        raw = body[8 * n * i : 8 * n * (i + 1)]
+        if name in integers:
+            arrays[name] = np.frombuffer(raw, dtype="<i8").astype(np.int64)
+        else:
+            arrays[name] = np.frombuffer(raw, dtype="<f8").astype(np.float64)
+    return FleetState(**arrays)  # type: ignore[arg-type]

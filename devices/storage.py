@@ -1,0 +1,362 @@
+"""One step of any storage behind its converter: limits, losses, bounds hit inside the step, books closed.
+
+| step | what happens |
+|---|---|
+| 1 | standing loss over the step, exact: u = sqrt(e), du/dt = -(A + B·u)/2 |
+| 2 | terminal power clipped to the ratings; the converter gives the power on the storage side |
+| 3 | power at the source from p_dc = p - k·p², k = ρ/capacity; limited by current, voltage, temperature |
+| 4 | where the energy moves noticeably, 3 again at the energy of mid-step (second order in the step) |
+| 5 | if empty, reserve or full is reached inside the step: what is there is moved, then the power is 0 |
+| 6 | temperature relaxes exactly towards ambient plus heating |
+
+Every unit is computed from its own row only, so a fleet of one gives the same numbers as a fleet of many.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from devices.arrays import BoolArray, FloatArray, IntArray, interpolate_rows
+from devices.converter import ConverterTables
+from devices.storage_tables import (
+    GRID_CELLS,
+    TEMPERATURE_FIRST_C,
+    TEMPERATURE_POINTS,
+    TEMPERATURE_STEP_C,
+    TEMPERATURE_TAPER_K,
+    StorageTables,
+)
+
+SECONDS_PER_HOUR: Final = 3600.0
+# Below this share of the capacity per step the tables do not change enough for the midpoint to matter.
+MIDPOINT_FROM_PU: Final = 1e-4
+# Promise this much less than computed, so that rounding never promises energy that is not there.
+PROMISE_MARGIN: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUnits:
+    """Storage units of a fleet; all arrays (m,).
+
+    Attributes
+    ----------
+    table, converter : int64
+        Rows of `StorageTables` and `ConverterTables`.
+    rated_w : float64
+        Rated power of the converter at its terminal, W.
+    p_charge_max_w, p_discharge_max_w : float64
+        Limits at the terminal, W, both >= 0.
+    capacity_wh : float64
+        Energy when full and new, counted from 0 V or standstill.
+    floor_wh : float64
+        Energy below which nothing can be delivered.
+    """
+
+    table: IntArray
+    converter: IntArray
+    rated_w: FloatArray
+    p_charge_max_w: FloatArray
+    p_discharge_max_w: FloatArray
+    capacity_wh: FloatArray
+    floor_wh: FloatArray
+
+    def take(self, rows: IntArray) -> "StorageUnits":
+        """Return the units of some rows."""
+        return StorageUnits(
+            self.table[rows],
+            self.converter[rows],
+            self.rated_w[rows],
+            self.p_charge_max_w[rows],
+            self.p_discharge_max_w[rows],
+            self.capacity_wh[rows],
+            self.floor_wh[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """What changes of storage units; all arrays (m,) float64.
+
+    Attributes
+    ----------
+    energy_wh, temp_c : float64
+    capacity_wh : float64
+        Capacity left after ageing.
+    resistance_factor : float64
+        Resistance over its value when new.
+    bottom_wh : float64
+        Energy that discharging must leave: floor or reserve.
+    """
+
+    energy_wh: FloatArray
+    temp_c: FloatArray
+    capacity_wh: FloatArray
+    resistance_factor: FloatArray
+    bottom_wh: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What one step did to storage units; all arrays (m,).
+
+    Attributes
+    ----------
+    energy_wh, temp_c : float64
+        After the step.
+    terminal_wh : float64
+        Net export at the terminal.
+    source_wh : float64
+        Energy taken from the source by the transfer, > 0 discharging.
+    loss_wh : float64
+        Converter, resistance and standing loss.
+    standing_wh : float64
+        The standing part of it.
+    p_w : float64
+        Power at the terminal while the transfer lasted.
+    is_bound : bool
+        Empty, reserve or full was reached inside the step.
+    is_limited : bool
+        Current, voltage or temperature allowed less than asked.
+    """
+
+    energy_wh: FloatArray
+    temp_c: FloatArray
+    terminal_wh: FloatArray
+    source_wh: FloatArray
+    loss_wh: FloatArray
+    standing_wh: FloatArray
+    p_w: FloatArray
+    is_bound: BoolArray
+    is_limited: BoolArray
+
+
+def transfer(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    p_w: FloatArray,
+    ambient_c: FloatArray | float,
+    dt_s: float,
+) -> Transfer:
+    """Run units for `dt_s` seconds at a terminal power.
+
+    Parameters
+    ----------
+    p_w : (m,) float64
+        Wanted mean power at the terminal, W, > 0 discharging.
+    ambient_c : float or (m,) float64
+    dt_s : float
+        Any length > 0; a bound hit inside the step is found in closed form.
+
+    Returns
+    -------
+    Transfer
+
+    Notes
+    -----
+    state.energy_wh - energy_wh == source_wh + standing_wh and source_wh == terminal_wh + loss_wh -
+    standing_wh hold to rounding.
+    """
+    dt_h = dt_s / SECONDS_PER_HOUR
+    capacity = state.capacity_wh
+    standing = standing_loss_wh(tables, units.table, state.energy_wh, capacity, dt_h)
+    energy = state.energy_wh - standing
+
+    p_ac = np.clip(p_w, -units.p_charge_max_w, units.p_discharge_max_w)
+    p_dc = converters.dc_power_w(p_ac, units.rated_w, units.converter)
+    p_source, k, is_limited = _source_power_w(
+        tables, units.table, capacity, energy, state.temp_c, state.resistance_factor, p_dc
+    )
+    available = np.where(
+        p_source > 0.0, np.maximum(energy - state.bottom_wh, 0.0), np.maximum(capacity - energy, 0.0)
+    )
+    moved = np.abs(p_source)
+    moved *= dt_h
+    middle = np.flatnonzero(moved > MIDPOINT_FROM_PU * capacity)
+    if middle.size:
+        half = np.minimum(moved[middle], available[middle])
+        half *= np.sign(p_source[middle])
+        p_mid, k_mid, limited_mid = _source_power_w(
+            tables,
+            units.table[middle],
+            capacity[middle],
+            energy[middle] - 0.5 * half,
+            state.temp_c[middle],
+            state.resistance_factor[middle],
+            p_dc[middle],
+        )
+        p_source[middle], k[middle], is_limited[middle] = p_mid, k_mid, limited_mid
+        moved[middle] = np.abs(p_mid) * dt_h
+
+    limited = np.flatnonzero(is_limited)
+    if limited.size:
+        p_lim = p_source[limited]
+        p_ac_lim = converters.ac_power_w(
+            p_lim - k[limited] * p_lim * p_lim, units.rated_w[limited], units.converter[limited]
+        )
+        # Less than the converter's own no-load loss is left: it stays off.
+        is_off = (p_ac_lim == 0.0) | (p_lim == 0.0)
+        p_source[limited] = np.where(is_off, 0.0, p_lim)
+        p_ac[limited] = np.where(is_off, 0.0, p_ac_lim)
+        moved[limited] = np.abs(p_source[limited]) * dt_h
+
+    is_bound = moved > available
+    active_h = np.full_like(moved, dt_h)
+    bound = np.flatnonzero(is_bound)
+    if bound.size:
+        active_h[bound] *= available[bound] / moved[bound]
+        moved[bound] = available[bound]
+    source = np.copysign(moved, p_source)
+    terminal = p_ac * active_h
+    energy -= source
+    heat_w = k * p_source
+    heat_w *= p_source
+    heat_w *= active_h
+    heat_w += standing
+    heat_w /= dt_h
+    loss = source - terminal
+    loss += standing
+    return Transfer(
+        energy_wh=energy,
+        temp_c=_temperature_c(tables, units.table, state, ambient_c, heat_w, dt_s),
+        terminal_wh=terminal,
+        source_wh=source,
+        loss_wh=loss,
+        standing_wh=standing,
+        p_w=p_ac,
+        is_bound=is_bound,
+        is_limited=is_limited,
+    )
+
+
+def standing_loss_wh(
+    tables: StorageTables, table: IntArray, energy_wh: FloatArray, capacity_wh: FloatArray, dt_h: float
+) -> FloatArray:
+    """Return the energy an idle storage loses in `dt_h` hours, (m,) Wh; exact for any length.
+
+    Notes
+    -----
+    With u = sqrt(e): u(t) = u0·exp(-B·t/2) - (A/B)·(1 - exp(-B·t/2)), not below 0, so that the loss
+    capacity·(u0 - u)·(u0 + u) has no cancellation.
+    """
+    a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
+    shrink = -np.expm1(-0.5 * b * dt_h)
+    drop = np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
+    u = np.sqrt(energy_wh / capacity_wh)
+    fall = u * shrink[table]
+    fall += drop[table]
+    np.minimum(fall, u, out=fall)
+    u *= 2.0
+    u -= fall
+    u *= fall
+    u *= capacity_wh
+    return u
+
+
+def sustainable_w(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    horizon_s: float,
+    is_charging: bool,
+) -> FloatArray:
+    """Return the largest terminal power, W with its sign, that holds for the whole horizon, (m,).
+
+    Notes
+    -----
+    Found with `transfer` itself: a power that hits a bound is replaced by the mean it delivered until none
+    does, so the promise can never exceed what a step of the horizon's length really delivers.
+    """
+    p = -units.p_charge_max_w if is_charging else units.p_discharge_max_w.copy()
+    rows = np.arange(p.size)
+    for _ in range(64):
+        part = units.take(rows)
+        sub = UnitState(
+            state.energy_wh[rows],
+            state.temp_c[rows],
+            state.capacity_wh[rows],
+            state.resistance_factor[rows],
+            state.bottom_wh[rows],
+        )
+        done = transfer(tables, converters, part, sub, p[rows], 20.0, horizon_s)
+        p[rows] = np.where(
+            done.is_bound, done.terminal_wh * SECONDS_PER_HOUR / horizon_s * (1.0 - PROMISE_MARGIN), done.p_w
+        )
+        rows = rows[done.is_bound]
+        if rows.size == 0:
+            return p
+    p[rows] = 0.0
+    return p
+
+
+def _source_power_w(
+    tables: StorageTables,
+    table: IntArray,
+    capacity_wh: FloatArray,
+    energy_wh: FloatArray,
+    temp_c: FloatArray,
+    resistance_factor: FloatArray,
+    p_dc_w: FloatArray,
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return the power at the source (limited), the loss coefficient k in 1/W, and where it was limited.
+
+    Notes
+    -----
+    p_dc = p - k·p² has the root p = 2·p_dc / (1 + sqrt(1 - 4·k·p_dc)), stable for both signs and k -> 0.
+    """
+    per_wh = 1.0 / capacity_wh
+    row = 2 * table
+    row += p_dc_w < 0.0
+    position = energy_wh * per_wh
+    position *= GRID_CELLS
+    t = (temp_c - TEMPERATURE_FIRST_C) * (1.0 / TEMPERATURE_STEP_C)
+    np.clip(t, 0.0, TEMPERATURE_POINTS - 1.000001, out=t)
+    t_row = t.astype(np.int64)
+    t -= t_row
+    t_row += row * TEMPERATURE_POINTS
+    k = interpolate_rows(tables.resistance_h, t_row, position)
+    t_row += 1
+    k += t * (interpolate_rows(tables.resistance_h, t_row, position) - k)
+    k *= resistance_factor
+    k *= per_wh
+    limit = interpolate_rows(tables.headroom_pu, row, position)
+    limit /= k
+    rate = np.minimum(temp_c - tables.temperature_low_c[row], tables.temperature_high_c[row] - temp_c)
+    rate *= 1.0 / TEMPERATURE_TAPER_K
+    np.clip(rate, 0.0, 1.0, out=rate)
+    rate *= tables.power_limit_per_h[row]
+    rate *= capacity_wh
+    np.minimum(limit, rate, out=limit)
+    p = k * p_dc_w
+    p *= -4.0
+    p += 1.0
+    np.maximum(p, 0.0, out=p)
+    np.sqrt(p, out=p)
+    p += 1.0
+    np.divide(2.0 * p_dc_w, p, out=p)
+    is_limited = np.abs(p) > limit
+    np.clip(p, -limit, limit, out=p)
+    return p, k, is_limited
+
+
+def _temperature_c(
+    tables: StorageTables,
+    table: IntArray,
+    state: UnitState,
+    ambient_c: FloatArray | float,
+    heat_w: FloatArray,
+    dt_s: float,
+) -> FloatArray:
+    """Return the temperature after the step, (m,) °C: exact for constant heating and ambient."""
+    share = -np.expm1(-dt_s / tables.cooling_time_s)
+    kelvin_per_w = tables.cooling_time_s / (SECONDS_PER_HOUR * tables.heat_capacity_wh_per_k)
+    rise = heat_w * kelvin_per_w[table]
+    rise /= state.capacity_wh
+    rise += ambient_c
+    rise -= state.temp_c
+    rise *= share[table]
+    rise += state.temp_c
+    return rise
