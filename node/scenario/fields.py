@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from market.units import MAX_PRICE_MICRO_PER_KWH
 
@@ -17,8 +17,6 @@ class Strict(BaseModel):
 
 def _minutes_of_day(value: object) -> object:
     """Turn a local wall-clock time `HH:MM` (00:00 to 24:00) into minutes since local midnight."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MINUTES_PER_DAY:
-        return value
     if isinstance(value, str) and len(value) == 5 and value[2] == ":":
         hour, minute = value[:2], value[3:]
         if hour.isdecimal() and minute.isdecimal() and int(minute) < 60:
@@ -28,11 +26,16 @@ def _minutes_of_day(value: object) -> object:
     raise ValueError("expected a local time HH:MM between 00:00 and 24:00")
 
 
+def _clock_text(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,47}$")]
 ProfileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}$")]
 LocalMinutes = Annotated[
     int,
     BeforeValidator(_minutes_of_day),
+    PlainSerializer(_clock_text),
     Field(json_schema_extra={"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$"}),
 ]
 Price = Annotated[int, Field(ge=-MAX_PRICE_MICRO_PER_KWH, le=MAX_PRICE_MICRO_PER_KWH)]

@@ -39,7 +39,7 @@ class MarketTerms(Strict):
 
     fee_micro_per_kwh: PositivePrice
     price_cap_micro_per_kwh: PositivePrice
-    day_ahead_gate: LocalMinutes = 720
+    day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
     final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
 
 
