@@ -16,6 +16,7 @@ from pathlib import Path
 import rlp
 from eth.abc import BlockHeaderAPI, SignedTransactionAPI
 from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth_utils import ValidationError
 
 from node.chain.embedded_file import ChainFile, TransactionRow
@@ -28,6 +29,7 @@ from node.chain.ports import (
     Hash,
     Head,
     Log,
+    MinedCall,
     Receipt,
     RejectionReason,
     Transaction,
@@ -431,6 +433,21 @@ class EmbeddedChain:
         with self._lock:
             row = self._file.transaction(transaction_hash)
         return "" if row is None else revert_reason(row.output)
+
+    def calls(self, number: int, contracts: tuple[Address, ...]) -> list[MinedCall]:
+        """Return a block's transactions to these contracts, in order."""
+        with self._lock:
+            rows = self._file.transactions_of(number)
+        found = []
+        for row in rows:
+            # Decoded without its checks: it passed them when it was mined.
+            transaction = PragueTransactionBuilder.decode(row.raw)
+            if transaction.to in contracts:
+                success = bool(row.is_success)
+                found.append(
+                    MinedCall(row.hash, row.position, row.sender, transaction.to, transaction.data, success)
+                )
+        return found
 
     def logs(self, first: int, last: int, addresses: tuple[Address, ...] = ()) -> list[Log]:
         """Return the events of blocks `first..last` (both included), in order."""

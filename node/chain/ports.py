@@ -128,6 +128,18 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class MinedCall:
+    """A mined transaction to a contract, with what became of it."""
+
+    hash: Hash
+    index: int
+    sender: Address
+    to: Address
+    data: bytes
+    is_success: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fees:
     """What a transaction has to offer to be mined; all zero on a chain without fees."""
 
@@ -216,6 +228,14 @@ class Chain(Protocol):
 
     def receipt(self, transaction_hash: Hash) -> Receipt | None:
         """Return what became of a transaction, or None while it is not mined."""
+        ...
+
+    def revert_reason(self, transaction_hash: Hash) -> str:
+        """Return why a mined transaction reverted; empty if it did not, or gave no reason."""
+        ...
+
+    def calls(self, number: int, contracts: tuple[Address, ...]) -> list[MinedCall]:
+        """Return a block's transactions to these contracts, in order."""
         ...
 
     def logs(self, first: int, last: int, addresses: tuple[Address, ...] = ()) -> list[Log]:

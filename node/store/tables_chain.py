@@ -1,0 +1,136 @@
+"""Tables of the chain: what we send to it, what it told us, and the account states that follow from both."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from node.store.schema import Address20, Amount, Hash32, metadata
+
+# Every transaction we owe the chain, from the plan to finality (node.chain.sender).
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(32), nullable=False),  # chunk, tariffs, curtailment, ...
+    Column("ref", String(64), nullable=False),  # what it is about; (kind, ref) is planned once
+    Column("signer", String(32), nullable=False),
+    Column("to", Address20),  # none creates a contract
+    Column("data", LargeBinary, nullable=False),
+    Column("gas", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("sender", Address20),
+    Column("nonce", BigInteger),
+    Column("raw", LargeBinary),
+    Column("hash", Hash32, unique=True),
+    Column("block_number", BigInteger),
+    Column("block_hash", Hash32),
+    Column("gas_used", BigInteger),
+    Column("reason", Text),  # why it reverted
+    UniqueConstraint("kind", "ref"),
+    UniqueConstraint("sender", "nonce"),
+    CheckConstraint("state = 'planned' OR (nonce IS NOT NULL AND raw IS NOT NULL)", name="signed"),
+    Index("outbox_by_state", "state", "id"),
+)
+
+# The next nonce of each key that signs for the outbox; only the outbox may use these keys.
+nonces = Table(
+    "nonces",
+    metadata,
+    Column("sender", Address20, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+# The canonical blocks we have seen.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", Hash32, nullable=False, unique=True),
+    Column("parent", Hash32, nullable=False),
+    Column("timestamp_s", BigInteger, nullable=False),
+)
+
+chain_events = Table(
+    "chain_events",
+    metadata,
+    Column("block_hash", Hash32, ForeignKey("blocks.hash"), primary_key=True),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("transaction_hash", Hash32, nullable=False),
+    Column("contract", Address20, nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("account", BigInteger),  # whom it is about, where it is about one
+    Column("arguments", Text, nullable=False),  # JSON; bytes as 0x..., integers beyond 2**53 as strings
+    Index("chain_events_by_block", "block_number", "log_index"),
+    Index("chain_events_by_account", "account", "block_number"),
+)
+
+# What the Settlement contract holds for each account, by its mined calls and events (node.chain.projection).
+chain_accounts = Table(
+    "chain_accounts",
+    metadata,
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("block_number", BigInteger, nullable=False),  # of the last change
+    Column("owner", Address20),
+    Column("balance_pico", Amount, nullable=False),
+    Column("owed_pico", Amount, nullable=False),
+    Column("lanes", BigInteger, nullable=False),
+    Column("filled", Integer, nullable=False),
+    Column("read", Integer, nullable=False),
+    Column("position_milli_wh", BigInteger, nullable=False),
+    Column("register_milli_wh", BigInteger, nullable=False),
+    Column("parked_milli_wh", Text, nullable=False),  # JSON, by interval
+    Column("exit_amount_pico", Amount, nullable=False),
+    Column("exit_ready_s", BigInteger, nullable=False),
+    Column("exit_last", Integer, nullable=False),
+    Column("zone", Integer, nullable=False),
+    Column("capacity_milli_wh", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("epoch_since", Integer, nullable=False),
+    Column("is_metered", Boolean, nullable=False),
+    Column("curtailed_milli_wh", Text, nullable=False),  # JSON, by interval
+    Column("curtailed_newest", Integer, nullable=False),
+    Column("next_meter_first", Integer, nullable=False),
+    Column("next_meter_offset_milli_wh", BigInteger, nullable=False),
+)
+
+# One row: how far the projection is, and what the contract keeps beside its accounts.
+chain_state = Table(
+    "chain_state",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("block_number", BigInteger, nullable=False),
+    Column("block_hash", Hash32, nullable=False),
+    Column("next_sequence", BigInteger, nullable=False),
+    Column("interval", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("prices", Text),  # JSON
+    Column("carry", Text, nullable=False),  # JSON: tag, filled
+)
+
+chain_tariffs = Table(
+    "chain_tariffs",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("block_number", BigInteger, nullable=False),
+    Column("tariffs", Text, nullable=False),  # JSON: [short, long] by zone
+)
+
+# How to take back a block that is not final yet: rows as they were before it.
+chain_undo = Table(
+    "chain_undo",
+    metadata,
+    Column("block_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),  # JSON
+)
