@@ -2,7 +2,8 @@
 
 A *cell* is (account, lane, interval). An order writes itself into the cells of `first..last`; whoever wrote a
 cell last holds it, so signing a lane anew amends the older order in the intervals both cover, and a quantity
-of zero cancels. Cells of intervals whose auction took the order stay with it: one order per cell settles.
+of zero cancels. A cell takes part in the first round that clears its interval and is closed after it, filled
+or not: what an order did not get, its agent offers again in the next round on another lane.
 
 Nothing is ever deleted in place: a cell is a row in its interval's log, and selecting an interval keeps the
 newest row per cell. That makes a batch of amends one vectorised append, and replay trivially the same.
@@ -10,6 +11,7 @@ newest row per cell. That makes a batch of amends one vectorised append, and rep
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +53,18 @@ class Book:
 
     def __init__(self) -> None:
         self._n = 0
-        self._columns = {name: np.zeros(64, kind) for name, kind in COLUMNS.items()}
+        self._columns: dict[str, NDArray[Any]] = {name: np.zeros(64, kind) for name, kind in COLUMNS.items()}
         # per interval: rows of the orders written into its cells, oldest first
         self._cells: defaultdict[int, list[NDArray[np.int32]]] = defaultdict(list)
-        # cells that an auction filled, as account * MAX_LANES + lane
-        self._filled: defaultdict[int, list[IntArray]] = defaultdict(list)
+        # sequence of the first order that came after an interval's latest round
+        self._open_from: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self._n
+
+    def next_sequence(self) -> int:
+        """Return the lowest sequence number that the next order may have."""
+        return int(self._columns["sequence"][self._n - 1]) + 1 if self._n else 0
 
     def column(self, name: str) -> NDArray[np.generic]:
         """Return one column of all orders ever submitted, `(len(book),)`."""
@@ -108,23 +114,20 @@ class Book:
         starts = np.cumsum(span) - span
         interval = np.arange(row.size) - np.repeat(starts - first, span)
         order = np.argsort(interval, kind="stable")
-        interval, row = interval[order], row[order].astype(np.int32)
+        interval, row = interval[order], row[order]
         cuts = np.flatnonzero(np.diff(interval)) + 1
         for t, part in zip(interval[np.r_[0, cuts]], np.split(row, cuts), strict=True):
-            self._cells[int(t)].append(part)
+            self._cells[int(t)].append(part.astype(np.int32))
 
     def select(self, interval: int) -> Selection:
-        """Return the orders an auction of this interval sees: the newest of each cell, unless cancelled or filled."""
+        """Return the orders that the next round of this interval sees: the newest of each open cell."""
         parts = self._cells.get(interval)
         rows = np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
+        rows = rows[self._columns["sequence"][rows] >= self._open_from.get(interval, 0)]
         cell = self._columns["account"][rows] * np.int64(MAX_LANES) + self._columns["lane"][rows]
         _, newest_from_the_end = np.unique(cell[::-1], return_index=True)
         rows = np.sort(rows[rows.size - 1 - newest_from_the_end])
         rows = rows[self._columns["quantity_milli_wh"][rows] > 0]
-        filled = self._filled.get(interval)
-        if filled:
-            cell = self._columns["account"][rows] * np.int64(MAX_LANES) + self._columns["lane"][rows]
-            rows = rows[~np.isin(cell, np.concatenate(filled))]
         c = self._columns
         return Selection(
             orders=OrderArrays(
@@ -139,18 +142,24 @@ class Book:
             source=c["source"][rows].astype(np.int64),
         )
 
-    def close_cells(self, interval: int, rows: IntArray) -> None:
-        """Mark the cells of these orders as filled in an interval: no later round sees or amends them."""
-        cell = self._columns["account"][rows] * np.int64(MAX_LANES) + self._columns["lane"][rows]
-        self._filled[interval].append(cell)
+    def close_round(self, interval: int, next_sequence: int) -> None:
+        """Close the cells of every order before `next_sequence`: no later round of the interval sees them."""
+        self._open_from[interval] = next_sequence
 
-    def is_filled(self, interval: int, account: int, lane: int) -> bool:
-        """Tell whether an auction already filled this cell."""
-        cell = account * MAX_LANES + lane
-        return any((part == cell).any() for part in self._filled.get(interval, ()))
+    def is_closed(self, interval: int, account: int, lane: int) -> bool:
+        """Tell whether this cell already took part in a round."""
+        open_from = self._open_from.get(interval)
+        if open_from is None:
+            return False
+        c = self._columns
+        for rows in self._cells.get(interval, ()):
+            seen = rows[c["sequence"][rows] < open_from]
+            if ((c["account"][seen] == account) & (c["lane"][seen] == lane)).any():
+                return True
+        return False
 
     def forget_before(self, interval: int) -> None:
         """Drop the cells of intervals that are settled; their orders stay in the store."""
-        for cells in (self._cells, self._filled):
+        for cells in (self._cells, self._open_from):
             for t in [t for t in cells if t < interval]:
                 del cells[t]

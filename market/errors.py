@@ -30,7 +30,7 @@ class RefusalReason(StrEnum):
     GATE_CLOSED = "gate-closed"
     TOO_EARLY = "too-early"
     DUPLICATE = "duplicate"
-    LANE_FILLED = "lane-filled"
+    LANE_CLOSED = "lane-closed"
     MARGIN = "margin"
     CAPACITY = "capacity"
     IN_DEBT = "in-debt"

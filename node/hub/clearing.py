@@ -60,6 +60,7 @@ class Clearing:
     def clear(self, round_number: int, intervals: Sequence[int]) -> None:
         """Clear one round of each interval that has not been cleared yet, all in one transaction."""
         cleared: list[tuple[int, Selection, auction.AuctionResult]] = []
+        next_sequence = self._book.next_sequence()
         with self._desk.transaction():
             with self._store.begin() as connection:
                 done = set(
@@ -76,8 +77,8 @@ class Clearing:
                     result = auction.clear(selection.orders, self._fee)
                     self._record(connection, interval, round_number, selection, result)
                     cleared.append((interval, selection, result))
-            for interval, selection, result in cleared:
-                self._book.close_cells(interval, selection.rows[result.fills_milli_wh > 0])
+            for interval, _selection, _result in cleared:
+                self._book.close_round(interval, next_sequence)
         for interval, _selection, result in cleared:
             self._bus.publish(
                 TOPIC_ROUNDS,
@@ -100,6 +101,7 @@ class Clearing:
                 "cleared_at_s": int(self._clock.now_s()),
                 "n_orders": len(selection.orders),
                 "volume_milli_wh": result.volume_milli_wh,
+                "next_sequence": self._book.next_sequence(),
                 "book_root": book_root(connection, selection.sequence),
             },
         )

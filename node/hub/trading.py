@@ -23,7 +23,7 @@ from node.chain.typed_data import CompactSignature, Domain
 from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
-from node.store.tables_market import order_refusals, orders
+from node.store.tables_market import order_refusals, orders, rounds
 from node.store.unit_of_work import Store
 
 
@@ -69,6 +69,11 @@ class Trading:
         with store.read() as connection:
             newest = connection.execute(select(func.max(orders.c.sequence))).scalar()
         self._next_sequence = 0 if newest is None else newest + 1
+
+    @property
+    def next_sequence(self) -> int:
+        """Return the number that the next accepted order will get."""
+        return self._next_sequence
 
     def submit(self, batches: Sequence[OrderBatch]) -> list[Receipts]:
         """Check and accept orders of several accounts in one durable transaction.
@@ -177,10 +182,10 @@ class Trading:
                 RefusalReason.TOO_EARLY, f"interval {order.last} is too far ahead: up to {furthest} today"
             )
         for interval in range(order.first, order.last + 1):
-            if self._book.is_filled(interval, order.account, order.lane):
+            if self._book.is_closed(interval, order.account, order.lane):
                 raise OrderRefused(
-                    RefusalReason.LANE_FILLED,
-                    f"lane {order.lane} of interval {interval} already took part in a fill: use another lane",
+                    RefusalReason.LANE_CLOSED,
+                    f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
                 )
 
     def _receipt(self, order_hash: bytes, sequence: int, received_at_s: int) -> Receipt:
@@ -278,5 +283,12 @@ def load_book(connection: Connection, from_interval: int) -> Book:
         .order_by(orders.c.sequence)
     ).all()
     if rows:
-        book.submit(**{name: np.array([getattr(row, name) for row in rows]) for name in BOOK_COLUMNS})
+        columns = zip(*(tuple(row) for row in rows), strict=True)
+        book.submit(**{name: np.array(values) for name, values in zip(BOOK_COLUMNS, columns, strict=True)})
+    for row in connection.execute(
+        select(rounds.c.interval, func.max(rounds.c.next_sequence).label("next_sequence"))
+        .where(rounds.c.interval >= from_interval)
+        .group_by(rounds.c.interval)
+    ):
+        book.close_round(row.interval, row.next_sequence)
     return book

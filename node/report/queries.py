@@ -246,8 +246,7 @@ def busiest_round(connection: Connection, span: range) -> tuple[int, int] | None
 def merit_order(connection: Connection, interval: int, round_number: int, zone: int = 0) -> MeritOrder | None:
     """Return the book of one auction as it stood at its gate closure; None if it was never held.
 
-    The book is rebuilt from the stored orders: the newest of each (account, lane) that arrived before the
-    gate closed, less what was cancelled or filled in an earlier round.
+    The book is rebuilt from the stored orders (`book_at`).
     """
     held = connection.execute(
         select(rounds).where(rounds.c.interval == interval, rounds.c.round == round_number)
@@ -259,7 +258,7 @@ def merit_order(connection: Connection, interval: int, round_number: int, zone: 
             prices.c.interval == interval, prices.c.round == round_number, prices.c.zone == zone
         )
     ).scalar()
-    rows = book_at(connection, interval, round_number, held.cleared_at_s)
+    rows = book_at(connection, interval, round_number)
     bids = sorted((r for r in rows if r.is_buy), key=lambda r: (-r.limit_micro_per_kwh, r.sequence))
     offers = sorted((r for r in rows if not r.is_buy), key=lambda r: (r.limit_micro_per_kwh, r.sequence))
     columns = [
@@ -270,26 +269,34 @@ def merit_order(connection: Connection, interval: int, round_number: int, zone: 
     return MeritOrder(interval, round_number, *columns, price, held.volume_milli_wh)
 
 
-def book_at(connection: Connection, interval: int, round_number: int, cleared_at_s: int) -> list[Any]:
-    """Return the orders that one auction saw, in tie order."""
-    filled_before = set(
-        connection.execute(
-            select(fills.c.account, fills.c.lane).where(
-                fills.c.interval == interval, fills.c.round < round_number
-            )
+def book_at(connection: Connection, interval: int, round_number: int) -> list[Any]:
+    """Return the orders that one auction saw, in tie order.
+
+    An order takes part in the first round of an interval that closes after its arrival, and in no later one;
+    so a round saw the newest order of each (account, lane) that arrived after the round before it.
+    """
+    cuts = {
+        row.round: row.next_sequence
+        for row in connection.execute(
+            select(rounds.c.round, rounds.c.next_sequence).where(rounds.c.interval == interval)
         )
-        .tuples()
-        .all()
-    )
+    }
+    if round_number not in cuts:
+        return []
+    opened = max((cut for number, cut in cuts.items() if number < round_number), default=0)
     newest: dict[tuple[int, int], Any] = {}
     for row in connection.execute(
         select(orders)
-        .where(orders.c.first <= interval, orders.c.last >= interval, orders.c.received_at_s <= cleared_at_s)
+        .where(
+            orders.c.first <= interval,
+            orders.c.last >= interval,
+            orders.c.sequence >= opened,
+            orders.c.sequence < cuts[round_number],
+        )
         .order_by(orders.c.sequence)
     ):
         newest[(row.account, row.lane)] = row
-    rows = [r for cell, r in newest.items() if cell not in filled_before and r.quantity_milli_wh > 0]
-    return sorted(rows, key=lambda r: r.sequence)
+    return sorted((r for r in newest.values() if r.quantity_milli_wh > 0), key=lambda r: r.sequence)
 
 
 @dataclass(frozen=True, slots=True)

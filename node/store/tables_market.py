@@ -78,6 +78,7 @@ rounds = Table(
     Column("cleared_at_s", BigInteger, nullable=False),
     Column("n_orders", Integer, nullable=False),
     Column("volume_milli_wh", BigInteger, nullable=False),
+    Column("next_sequence", BigInteger, nullable=False),  # orders before it have had their round
     Column("book_root", Hash32, nullable=False),
 )
 

@@ -1,0 +1,193 @@
+"""What dispatch takes and gives: grid events, failures, schedule and inputs of an interval, and its outcome."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.controller.reasons import Reason, describe
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+class Direction(IntEnum):
+    """What the grid asks for: UP is more export (or less import), DOWN the opposite."""
+
+    UP = 1
+    DOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GridEvent:
+    """One activation of the swarm.
+
+    Parameters
+    ----------
+    name : str
+    start_s, end_s : float
+        Unix time, half-open.
+    requested_w : float
+        Power of all members together, beyond their schedules, > 0.
+    direction : Direction
+    members : bool (n_devices,) or None
+        Units that take part; None: every storage.
+    """
+
+    name: str
+    start_s: float
+    end_s: float
+    requested_w: float
+    direction: Direction = Direction.UP
+    members: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        if not self.end_s > self.start_s:
+            raise ValueError(
+                f"grid event {self.name}: ends at {self.end_s}, not after its start {self.start_s}"
+            )
+        if not (self.requested_w > 0 and np.isfinite(self.requested_w)):
+            raise ValueError(f"grid event {self.name}: requests {self.requested_w} W, need > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyFailure:
+    """Nothing flows through a node from `start_s` to `end_s`: what is below is an island."""
+
+    node: int
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerFailure:
+    """The active controller dies at `at_s`; the standby takes over when its lease has run out."""
+
+    at_s: float
+
+
+Disturbance = SupplyFailure | ControllerFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What the agents want of an interval.
+
+    Parameters
+    ----------
+    target_export_wh : float64 (n_accounts,)
+        Net export each account's storages aim at; nan: no target, storages keep to their plans.
+    planned_p_w : float64 (n_devices,)
+        Planned power of storages and vehicles; ignored for loads and sun.
+    position_wh : float64 (n_accounts,) or None
+        Sold minus bought; a curtailment never exceeds what the account delivered less than this. None: the
+        target is the position.
+    events : tuple of GridEvent
+        All that touch this interval.
+    disturbances : tuple
+        Failures that touch this interval.
+    """
+
+    target_export_wh: FloatArray
+    planned_p_w: FloatArray
+    position_wh: FloatArray | None = None
+    events: tuple[GridEvent, ...] = ()
+    disturbances: tuple[Disturbance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalInputs:
+    """What the world does in an interval, constant between steps.
+
+    Parameters
+    ----------
+    offset_s : float64 (n_steps,)
+        Start of each step after the interval's start; the first is 0.
+    load_demand_w, solar_available_w : float64 (n_steps, n_devices)
+        >= 0; zero where a device is no load, or no solar plant.
+    is_present : bool (n_steps, n_devices)
+        False while a vehicle is away.
+    """
+
+    offset_s: FloatArray
+    load_demand_w: FloatArray
+    solar_available_w: FloatArray
+    is_present: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class SetpointLog:
+    """Every change of a setpoint, in order; arrays (n_changes,)."""
+
+    device: IntArray
+    at_s: FloatArray
+    sequence: IntArray
+    p_w: FloatArray
+    expires_s: FloatArray
+    reason: IntArray
+    node: IntArray
+    event: tuple[str, ...] = ()
+
+    def reason_text(self, row: int, node_names: tuple[str, ...]) -> str:
+        """Return the sentence people read for one change."""
+        node = int(self.node[row])
+        return describe(
+            Reason(int(self.reason[row])), node_names[node] if node >= 0 else "", " ".join(self.event)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Curtailment:
+    """What the controller took from an account's position in this interval."""
+
+    account: int
+    energy_milli_wh: int
+    reason: Reason
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEnergies:
+    """Energies per device over the interval, Wh; arrays (n_devices,).
+
+    source - sink - stored_delta - loss - terminal == 0 for every device.
+    """
+
+    terminal_wh: FloatArray
+    source_wh: FloatArray
+    sink_wh: FloatArray
+    stored_delta_wh: FloatArray
+    loss_wh: FloatArray
+    curtailed_wh: FloatArray
+    unserved_wh: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFlows:
+    """Peaks per node against its capacities; arrays (n_nodes,)."""
+
+    peak_import_w: FloatArray
+    peak_export_w: FloatArray
+    is_import_binding: BoolArray
+    is_export_binding: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalOutcome:
+    """Everything that happened between two meter readings."""
+
+    interval: int
+    energies: DeviceEnergies
+    energy_wh: FloatArray  # (n_devices,) stored at the end
+    net_export_wh: FloatArray  # (n_accounts,)
+    curtailments: tuple[Curtailment, ...]
+    unserved_wh_by_class: FloatArray  # (n_classes,) what loads wanted and did not get
+    curtailed_wh_by_class: FloatArray  # (n_export_classes,) solar and storage export cut by a capacity
+    nodes: NodeFlows
+    setpoints: SetpointLog
+    event_wh: FloatArray  # (n_accounts,) net export ordered by grid events beyond the schedule, > 0 up
+    n_periods: int  # control periods of 100 ms
+    n_coasts: int  # longer steps in which nothing changed
+    notes: tuple[str, ...] = field(default=())  # takeovers and islands, for the event list
