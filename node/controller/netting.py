@@ -2,18 +2,20 @@
 
 A node limits its net flow. An account's own supply serves its own demand behind the meter first; only the
 rest is a claim on the feeder. Beyond that, imports below a node may exceed its import capacity by exports
-below it, and the other way round, under two rules that keep every capacity whole:
+below it, and the other way round, under three rules that keep every capacity whole:
 
-* A flow that others lean on counts with the lesser of what is **measured** now and what is granted for the
-  next period. A discharge that is only ramping up helps nobody yet; one that is told to stop helps nobody any
-  more. Both sides therefore grow in turns, one period apart, and shrink at once.
+* A flow that others lean on counts with the lesser of what is granted and what is **assured**: measured now,
+  plus what the device reaches within one step of its firmware. A discharge that is only ramping up helps
+  nobody yet; one that is told to stop helps nobody any more. Both sides grow in turns and shrink at once.
+* A flow that has to go but is still ramping down is **held**: it keeps its claim until it is gone.
 * Exports are settled first, leaning only on imports that need no export themselves; imports come second and
   lean on those exports. Should the second step shrink an import that an export leans on, imports are instead
   only added to those of the first step. So at every node, import - firm export <= import capacity and
   export - firm import <= export capacity, in exact integers.
 
-What remains is physics: if an export that imports lean on trips by itself, the net flow is too high until the
-next period measures it (100 ms); a node whose fuse cannot bear that gets `leans=False` in the plan.
+What remains is physics: an export that trips by itself, or a load that jumps, is measured one period later
+(100 ms) and answered within the ramp of what has to give way. Where not even that is allowed, `leans=False`
+solves both sides apart.
 """
 
 from dataclasses import dataclass
@@ -124,7 +126,11 @@ def _own_supply(account: IntArray, klass: IntArray) -> _OwnSupply:
 
 
 def allocate_net(
-    plan: NetPlan, wanted_milli_w: IntArray, measured_milli_w: IntArray, weight: FloatArray
+    plan: NetPlan,
+    wanted_milli_w: IntArray,
+    assured_milli_w: IntArray,
+    weight: FloatArray,
+    held_milli_w: IntArray | None = None,
 ) -> NetGrant:
     """Grant every device as much of its wanted power as the tree lets through.
 
@@ -132,10 +138,13 @@ def allocate_net(
     ----------
     wanted_milli_w : int64 (n_devices,)
         > 0 wants to inject, < 0 to withdraw.
-    measured_milli_w : int64 (n_devices,)
-        Terminal power measured now, same sign.
+    assured_milli_w : int64 (n_devices,)
+        Terminal power that surely flows if granted: measured now, give or take what the device can change
+        within one step of its firmware; same sign.
     weight : float64 (n_devices,)
         Share inside a class, > 0.
+    held_milli_w : int64 (n_devices,) or None
+        What still flows beyond `wanted_milli_w` until a ramp ends, same sign.
 
     Raises
     ------
@@ -143,34 +152,42 @@ def allocate_net(
         As `allocation.allocate`.
     """
     imports, exports = np.maximum(-wanted_milli_w, 0), np.maximum(wanted_milli_w, 0)
-    measured_in, measured_out = np.maximum(-measured_milli_w, 0), np.maximum(measured_milli_w, 0)
+    sure_in, sure_out = np.maximum(-assured_milli_w, 0), np.maximum(assured_milli_w, 0)
     if not plan.leans:
-        measured_in, measured_out = np.zeros_like(imports), np.zeros_like(exports)
-    firm_in, firm_out = np.minimum(imports, measured_in), np.minimum(exports, measured_out)
-    import_room = plan.import_cap_milli_w - _usage(plan, imports)
-    export_room = plan.export_cap_milli_w - _usage(plan, exports)
+        sure_in, sure_out = np.zeros_like(imports), np.zeros_like(exports)
+    held = np.zeros_like(imports) if held_milli_w is None else held_milli_w
+    held_out = np.maximum(held, 0)
+    claims_in, claims_out = imports + np.maximum(-held, 0), exports + held_out
+    firm_in, firm_out = np.minimum(imports, sure_in), np.minimum(exports, sure_out)
+    import_room = plan.import_cap_milli_w - _usage(plan, claims_in)
+    export_room = plan.export_cap_milli_w - _usage(plan, claims_out)
     if np.all(import_room + _usage(plan, firm_out) >= 0) and np.all(export_room + _usage(plan, firm_in) >= 0):
         return NetGrant(wanted_milli_w.copy(), np.full(imports.size, NO_NODE, np.int64))
     nothing = np.zeros_like(imports)
     weights = np.r_[weight, weight]
-    alone = _both_rows(allocate(plan.imports, np.r_[nothing, imports], weights, plan.import_cap_milli_w))
-    exported = _lean(
-        plan.exports, plan, plan.own_exports, exports, weights,
-        plan.export_cap_milli_w, np.minimum(alone.granted_milli_w, measured_in),
-    )  # fmt: skip
-    firm_out = np.minimum(exported.granted_milli_w, measured_out)
-    imported = _lean(
-        plan.imports, plan, plan.own_imports, imports, weights, plan.import_cap_milli_w, firm_out
-    )
-    still_firm = np.minimum(imported.granted_milli_w, measured_in)
-    if np.any(_usage(plan, exported.granted_milli_w - still_firm) > plan.export_cap_milli_w):
-        room = plan.import_cap_milli_w - _usage(plan, alone.granted_milli_w)
-        rest = imports - alone.granted_milli_w
-        added = _lean(plan.imports, plan, plan.own_imports, rest, weights, room, firm_out)
-        imported = Allocation(alone.granted_milli_w + added.granted_milli_w, added.limiting_node)
+    alone = _both_rows(allocate(plan.imports, np.r_[nothing, claims_in], weights, plan.import_cap_milli_w))
+    first_in = np.minimum(alone.granted_milli_w, imports)
+    firm_in = np.minimum(first_in, sure_in)
+    own = np.minimum(plan.own_exports.share(exports, _by_account(plan, firm_in)) + held_out, claims_out)
+    exported = _lean(plan.exports, plan, own, claims_out, weights, plan.export_cap_milli_w, firm_in)
+    out = np.minimum(exported.granted_milli_w, exports)
+    firm_out = np.minimum(out, sure_out)
+    own = plan.own_imports.share(imports, _by_account(plan, firm_out))
+    imported = _lean(plan.imports, plan, own, claims_in, weights, plan.import_cap_milli_w, firm_out)
+    into = np.minimum(imported.granted_milli_w, imports)
+    if np.any(_usage(plan, out - np.minimum(into, sure_in)) > plan.export_cap_milli_w):
+        room = plan.import_cap_milli_w - _usage(plan, first_in)
+        rest = imports - first_in
+        own = plan.own_imports.share(rest, _by_account(plan, firm_out))
+        imported = _lean(plan.imports, plan, own, rest, weights, room, firm_out)
+        into = first_in + imported.granted_milli_w
     return NetGrant(
-        exported.granted_milli_w - imported.granted_milli_w,
-        np.where(imports > 0, imported.limiting_node, exported.limiting_node),
+        out - into,
+        np.where(
+            into < imports,
+            imported.limiting_node,
+            np.where(out < exports, exported.limiting_node, NO_NODE),
+        ),
     )
 
 
@@ -179,13 +196,15 @@ def _usage(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
     return subtree_totals(plan.tree, at_node.astype(np.int64))
 
 
+def _by_account(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
+    return sum_by(plan.account_of_device, p_milli_w, plan.n_accounts).astype(np.int64)
+
+
 def _lean(
-    claims: AllocationPlan, plan: NetPlan, own_supply: _OwnSupply, demand: IntArray, weights: FloatArray,
+    claims: AllocationPlan, plan: NetPlan, own: IntArray, demand: IntArray, weights: FloatArray,
     capacity: IntArray, firm: IntArray,
 ) -> Allocation:  # fmt: skip
     """Allocate one direction while `firm` power of the other direction makes room."""
-    budget = sum_by(plan.account_of_device, firm, plan.n_accounts).astype(np.int64)
-    own = own_supply.share(demand, budget)
     return _both_rows(allocate(claims, np.r_[own, demand - own], weights, capacity + _usage(plan, firm)))
 
 

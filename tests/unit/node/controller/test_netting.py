@@ -99,6 +99,17 @@ def test_critical_load_is_served_before_charging():
     assert limiting == [-1, 1, 1]
 
 
+def test_a_flow_that_ramps_down_keeps_its_claim_until_it_is_gone():
+    # The feeder takes 4 kW out. A battery that was giving 3 kW is told to stop, and still flows: the sun gets 1.
+    tree = feeder([np.inf] * 3, [4000, np.inf, np.inf])
+    zero = np.zeros(2, np.int64)
+    plan = plan_net(tree, np.array([1, 2]), np.array([0, 1]), zero, np.array([0, 1]))
+    wanted, held = np.array([4_000_000, 0]), np.array([0, 3_000_000])
+    first = allocate_net(plan, wanted, wanted, np.ones(2), held)
+    assert first.p_milli_w.tolist() == [1_000_000, 0]
+    assert allocate_net(plan, wanted, wanted, np.ones(2)).p_milli_w.tolist() == [4_000_000, 0]
+
+
 def test_a_negative_account_is_refused():
     with pytest.raises(InvalidRequest, match="account of device 0"):
         settle(feeder([1, 1, 1], [1, 1, 1]), [1], [-1], [0])
