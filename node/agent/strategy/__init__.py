@@ -1,0 +1,38 @@
+"""Strategy: what agents expect, how they plan storage, what they bid, what they leave to the supplier.
+
+Pure and vectorised over a whole community. The way of one round:
+`forecast` -> `Outlook.of` -> `plan_storages` -> `day_ahead_orders` / `intraday_orders` -> `to_orders`, and
+after the last round `schedule`.
+"""
+
+from node.agent.strategy.bidding import OrderBatch, day_ahead_orders, intraday_orders, to_orders
+from node.agent.strategy.errors import InvalidOutlook, InvalidStorage, PlanFailed, StrategyError
+from node.agent.strategy.forecast import carry_load_error, carry_solar_ratio, expected_price, seasonal_naive
+from node.agent.strategy.outlook import Outlook, prior_price
+from node.agent.strategy.schedule import Schedule, schedule
+from node.agent.strategy.storage_plan import StoragePlan, plan_myopically, plan_storages
+from node.agent.strategy.storages import StorageCalendar, StorageFleet
+
+__all__ = [
+    "InvalidOutlook",
+    "InvalidStorage",
+    "OrderBatch",
+    "Outlook",
+    "PlanFailed",
+    "Schedule",
+    "StorageCalendar",
+    "StorageFleet",
+    "StoragePlan",
+    "StrategyError",
+    "carry_load_error",
+    "carry_solar_ratio",
+    "day_ahead_orders",
+    "expected_price",
+    "intraday_orders",
+    "plan_myopically",
+    "plan_storages",
+    "prior_price",
+    "schedule",
+    "seasonal_naive",
+    "to_orders",
+]

@@ -1,0 +1,123 @@
+"""Forecasts an agent can make from its own meter and from past clearing prices, without any look ahead.
+
+Seasonal naive: an interval will be as the same interval was, one day and one week ago. It is the yardstick of
+load forecasting, needs no training, and cannot run away. Close to delivery the last measured error is
+carried on, because homes that use more than usual now will do so for a while.
+
+References
+----------
+R. J. Hyndman, G. Athanasopoulos, "Forecasting: Principles and Practice", 3rd ed., section 5.2.
+"""
+
+import numpy as np
+
+from node.agent.strategy.errors import InvalidOutlook
+from node.agent.strategy.outlook import Floats
+
+# Part of the last error that is still there one quarter hour later: lag-1 autocorrelation of the error of
+# seasonal-naive forecasts of single homes' 15-minute load (HAMLET's sixteen homes).
+ERROR_PERSISTENCE = 0.6
+# Solar error is carried on as a ratio, within bounds: a clear morning after an overcast day triples it.
+SOLAR_RATIO_MAX = 3.0
+# Weight of the newest day in the expected price; older days share the rest geometrically.
+PRICE_MEMORY = 0.5
+
+
+def seasonal_naive(
+    history_wh: Floats,
+    typical_wh: Floats,
+    n_intervals: int,
+    per_day: int = 96,
+    lag_days: tuple[int, ...] = (1, 7),
+) -> Floats:
+    """Forecast `(n_series, n_intervals)` from the end of a history `(n_series, n_past)`.
+
+    Parameters
+    ----------
+    history_wh : Floats
+        Measured energy; the last column is the newest finished interval. NaN where no reading exists.
+    typical_wh : Floats
+        What a usual day looks like, `(n_series, n_intervals)`: stands in where there is no history yet.
+    lag_days : tuple[int, ...]
+        Which days back to average. An interval further ahead than a lag takes the newest day that is known:
+        two days ago instead of one.
+
+    Raises
+    ------
+    InvalidOutlook
+        If the typical profile does not have the shape of the forecast.
+    """
+    n, past = history_wh.shape
+    if typical_wh.shape != (n, n_intervals):
+        raise InvalidOutlook(f"typical_wh has shape {typical_wh.shape}: need ({n}, {n_intervals})")
+    total, count = np.zeros((n, n_intervals)), np.zeros((n, n_intervals))
+    ahead = np.arange(n_intervals)
+    for days in lag_days:
+        lag = days * per_day
+        column = past + ahead - lag * (ahead // lag + 1)
+        is_known = column >= 0
+        values = np.full((n, n_intervals), np.nan)
+        values[:, is_known] = history_wh[:, column[is_known]]
+        is_there = np.isfinite(values)
+        total += np.where(is_there, values, 0.0)
+        count += is_there
+    return np.where(count > 0, total / np.maximum(count, 1), typical_wh)
+
+
+def carry_load_error(
+    forecast_wh: Floats, last_measured_wh: Floats, last_forecast_wh: Floats, gap: int = 1
+) -> Floats:
+    """Correct a load forecast by the newest error, fading with distance.
+
+    Parameters
+    ----------
+    forecast_wh : Floats
+        `(n_series, n_intervals)`.
+    last_measured_wh, last_forecast_wh : Floats
+        Newest finished interval, measured and as forecast, `(n_series,)`; NaN: no correction.
+    gap : int
+        Intervals between that one and the first forecast one, 1 if they are neighbours.
+    """
+    error = np.nan_to_num(last_measured_wh - last_forecast_wh)
+    fading = ERROR_PERSISTENCE ** (gap + np.arange(forecast_wh.shape[1]))
+    return np.maximum(forecast_wh + error[:, None] * fading[None, :], 0.0)
+
+
+def carry_solar_ratio(
+    forecast_wh: Floats, last_measured_wh: Floats, last_forecast_wh: Floats, gap: int = 1
+) -> Floats:
+    """Correct a solar forecast by the newest ratio of measured to forecast, fading with distance.
+
+    Parameters and shapes as in `carry_load_error`. Where nothing was forecast (night), nothing changes.
+    """
+    is_day = np.isfinite(last_measured_wh) & np.isfinite(last_forecast_wh) & (last_forecast_wh > 0)
+    ratio = np.where(is_day, np.nan_to_num(last_measured_wh) / np.where(is_day, last_forecast_wh, 1.0), 1.0)
+    ratio = np.clip(ratio, 0.0, SOLAR_RATIO_MAX)
+    # Clouds pass more slowly than kettles boil: solar ratios fade half as fast as load errors.
+    fading = np.sqrt(ERROR_PERSISTENCE) ** (gap - 1 + np.arange(forecast_wh.shape[1]))
+    corrected: Floats = forecast_wh * (1.0 + (ratio[:, None] - 1.0) * fading[None, :])
+    return corrected
+
+
+def expected_price(
+    past_micro_per_kwh: Floats, n_intervals: int, per_day: int = 96, memory: float = PRICE_MEMORY
+) -> Floats:
+    """Return the price to expect `(n_intervals,)` after past net clearing prices `(n_past,)`, NaN if unknown.
+
+    The same interval of the days before, newest day first with weight `memory`, the next with
+    `memory * (1 - memory)` and so on. NaN in the past (no trade) is skipped.
+    """
+    past = past_micro_per_kwh.size
+    expected = np.full(n_intervals, np.nan)
+    total, weights = np.zeros(n_intervals), np.zeros(n_intervals)
+    ahead = np.arange(n_intervals)
+    for age in range(past // per_day + 1):
+        column = past + ahead - per_day * (ahead // per_day + 1 + age)
+        values = np.where(column >= 0, past_micro_per_kwh[np.maximum(column, 0)] if past else np.nan, np.nan)
+        is_there = np.isfinite(values)
+        weight = memory * (1 - memory) ** age
+        total += np.where(is_there, values * weight, 0.0)
+        weights += np.where(is_there, weight, 0.0)
+    is_known = weights > 0
+    expected[is_known] = total[is_known] / weights[is_known]
+    return expected

@@ -1,0 +1,204 @@
+"""Outlook: what every account expects of the coming intervals, in energy and in prices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from node.agent.strategy.errors import InvalidOutlook
+
+Floats = NDArray[np.float64]
+
+SECONDS_PER_HOUR = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Expectations of a community over a horizon; build it with `Outlook.of`.
+
+    Attributes
+    ----------
+    first : int
+        Index of the first interval of the horizon.
+    length_s : int
+        Length of an interval.
+    account : NDArray[np.int64]
+        Ledger number of each account, `(n_accounts,)`.
+    import_cap_w, export_cap_w : Floats
+        Capacity of each connection, `(n_accounts,)`.
+    load_wh, solar_wh : Floats
+        Forecast per account and interval, `(n_accounts, n_intervals)`.
+    short_micro_per_kwh, long_micro_per_kwh : Floats
+        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`.
+    price_micro_per_kwh : Floats
+        Expected net clearing price, `(n_intervals,)`.
+    levy_micro_per_kwh : Floats
+        Due on metered import whoever sold it, `(n_accounts,)`.
+    fee_micro_per_kwh : float
+        The operator's fee, each side.
+    surplus_wh, deficit_wh : Floats
+        How much the community's storages together can buy, and sell, at about that price, `(n_intervals,)`;
+        infinite in a deep market.
+    position_milli_wh : NDArray[np.int64]
+        Sold minus bought so far, `(n_accounts, n_intervals)`.
+    """
+
+    first: int
+    length_s: int
+    account: NDArray[np.int64]
+    import_cap_w: Floats
+    export_cap_w: Floats
+    load_wh: Floats
+    solar_wh: Floats
+    short_micro_per_kwh: Floats
+    long_micro_per_kwh: Floats
+    price_micro_per_kwh: Floats
+    levy_micro_per_kwh: Floats
+    fee_micro_per_kwh: float
+    surplus_wh: Floats
+    deficit_wh: Floats
+    position_milli_wh: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        first: int,
+        length_s: int,
+        account: ArrayLike,
+        import_cap_w: ArrayLike,
+        export_cap_w: ArrayLike,
+        load_wh: ArrayLike,
+        solar_wh: ArrayLike,
+        short_micro_per_kwh: ArrayLike,
+        long_micro_per_kwh: ArrayLike,
+        *,
+        price_micro_per_kwh: ArrayLike | None = None,
+        levy_micro_per_kwh: ArrayLike = 0.0,
+        fee_micro_per_kwh: float = 0.0,
+        is_deep: bool = False,
+        position_milli_wh: ArrayLike = 0,
+    ) -> "Outlook":
+        """Check and broadcast an outlook; tariffs may be a number, `(n_intervals,)` or per account too.
+
+        Parameters
+        ----------
+        price_micro_per_kwh : ArrayLike | None
+            Expected net price; NaN or None where nothing is known: the prior of `prior_price` stands in.
+        is_deep : bool
+            Whether the market takes any quantity at the expected price (a wholesale market).
+
+        Raises
+        ------
+        InvalidOutlook
+            If shapes do not fit, a number is not finite, an energy or capacity is negative, or the supplier
+            pays more for surplus than it charges for a shortfall.
+        """
+        load = np.asarray(load_wh, dtype=np.float64)
+        if load.ndim != 2:
+            raise InvalidOutlook(f"load_wh has shape {load.shape}: need (n_accounts, n_intervals)")
+        n, horizon = load.shape
+
+        def table(values: ArrayLike, name: str, shape: tuple[int, ...] = (n, horizon)) -> Floats:
+            try:
+                full = np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
+            except ValueError:
+                raise InvalidOutlook(f"{name} has shape {np.shape(values)}: need {shape}") from None
+            if not np.isfinite(full).all():
+                where = np.argwhere(~np.isfinite(full))[0].tolist()
+                raise InvalidOutlook(f"{name} at {where} is not finite: need a number")
+            return full
+
+        solar = table(solar_wh, "solar_wh")
+        caps = [table(import_cap_w, "import_cap_w", (n,)), table(export_cap_w, "export_cap_w", (n,))]
+        load = table(load, "load_wh")
+        for name, values in (
+            ("load_wh", load),
+            ("solar_wh", solar),
+            ("import_cap_w", caps[0]),
+            ("export_cap_w", caps[1]),
+        ):
+            if (values < 0).any():
+                where = np.argwhere(values < 0)[0].tolist()
+                raise InvalidOutlook(f"{name} at {where} is {values[tuple(where)]}: need >= 0")
+        short = table(short_micro_per_kwh, "short_micro_per_kwh")
+        long = table(long_micro_per_kwh, "long_micro_per_kwh")
+        if (long > short).any():
+            where = np.argwhere(long > short)[0].tolist()
+            raise InvalidOutlook(
+                f"long tariff at {where} is {long[tuple(where)]}, above the short tariff "
+                f"{short[tuple(where)]}: need long <= short"
+            )
+        position = np.broadcast_to(np.asarray(position_milli_wh, dtype=np.int64), (n, horizon))
+        prior = prior_price(solar - load, load + solar, short, long)
+        known = (
+            np.full(horizon, np.nan)
+            if price_micro_per_kwh is None
+            else np.asarray(price_micro_per_kwh, dtype=float)
+        )
+        if known.shape != (horizon,):
+            raise InvalidOutlook(f"price_micro_per_kwh has shape {known.shape}: need ({horizon},)")
+        community_wh = (solar - load).sum(axis=0)
+        deep = np.full(horizon, np.inf)
+        return cls(
+            first=int(first),
+            length_s=int(length_s),
+            account=np.asarray(account, dtype=np.int64).reshape(n),
+            import_cap_w=caps[0],
+            export_cap_w=caps[1],
+            load_wh=load,
+            solar_wh=solar,
+            short_micro_per_kwh=short,
+            long_micro_per_kwh=long,
+            price_micro_per_kwh=np.where(np.isfinite(known), known, prior),
+            levy_micro_per_kwh=table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,)),
+            fee_micro_per_kwh=float(fee_micro_per_kwh),
+            surplus_wh=deep if is_deep else np.maximum(community_wh, 0.0),
+            deficit_wh=deep if is_deep else np.maximum(-community_wh, 0.0),
+            position_milli_wh=position,
+        )
+
+    @property
+    def n_accounts(self) -> int:
+        """Number of accounts."""
+        return int(self.load_wh.shape[0])
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals of the horizon."""
+        return int(self.load_wh.shape[1])
+
+    @property
+    def hours(self) -> float:
+        """Length of an interval in hours: Wh = W * hours."""
+        return self.length_s / SECONDS_PER_HOUR
+
+    @property
+    def net_export_wh(self) -> Floats:
+        """Expected export minus import of each account before its storages act."""
+        return self.solar_wh - self.load_wh
+
+
+# Width of the zone in which the community counts as balanced, relative to load plus solar: forecasts of
+# single intervals are not better than that (seasonal-naive errors of aggregated homes are 10 to 20 %).
+BALANCED_ZONE_PU = 0.1
+
+
+def prior_price(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats) -> Floats:
+    """Return the net price to expect of a community that nobody has traded in yet, `(n_intervals,)`.
+
+    Parameters
+    ----------
+    net_wh, gross_wh, short, long : Floats
+        Expected net export, load plus solar, and the supplier's tariffs, all `(n_accounts, n_intervals)`.
+
+    Notes
+    -----
+    In a uniform-price auction the long side of the market sets the price: surplus pushes it to what the
+    supplier pays, deficit to what the supplier charges. Between the two it moves linearly over a zone of
+    `BALANCED_ZONE_PU` around balance.
+    """
+    zone = np.maximum(gross_wh.sum(axis=0) * BALANCED_ZONE_PU, 1e-9)
+    scarcity = np.clip(0.5 - net_wh.sum(axis=0) / (2 * zone), 0.0, 1.0)
+    low, high = long.mean(axis=0), short.mean(axis=0)
+    price: Floats = low + (high - low) * scarcity
+    return price

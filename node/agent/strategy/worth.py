@@ -1,0 +1,137 @@
+"""What charging and discharging is worth, interval by interval: the concave steps that a plan optimises.
+
+Seen from its terminal, a storage meets a falling staircase of prices. Discharging first avoids its owner's
+own purchases, then sells to the community as far as that needs energy, then to the supplier. Charging first
+forgoes sales of the owner's surplus, then takes a share of the community's surplus, then the supplier's
+energy. Behind the meter, a withdrawal that is avoided also saves the levy on metered import.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from node.agent.strategy.outlook import Floats, Outlook
+from node.agent.strategy.storages import StorageCalendar, StorageFleet
+
+N_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class WorthSteps:
+    """Steps per interval and storage, `(n_intervals, n_storages, N_STEPS)`, of terminal energy and price.
+
+    Attributes
+    ----------
+    discharge_wh, discharge_micro_per_kwh : Floats
+        Energy that can be injected at each price, best price first; wear is not yet deducted.
+    charge_wh, charge_micro_per_kwh : Floats
+        Energy that can be withdrawn at each price, cheapest first.
+    """
+
+    discharge_wh: Floats
+    discharge_micro_per_kwh: Floats
+    charge_wh: Floats
+    charge_micro_per_kwh: Floats
+
+
+def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook) -> WorthSteps:
+    """Return the steps that each storage meets, given what its account expects and has already traded.
+
+    Notes
+    -----
+    With account `a`, `g = net export`, `m = g - position` (what is left to sell, if positive) and `x` the
+    storage's injection, the price of the next unit is
+
+        sell price if m + x > 0 else buy price, plus levy if g + x < 0,
+
+    the sell price falling to the supplier's long tariff beyond the storage's share of the community's
+    deficit (or its owner's own need, if larger), the buy price rising to the short tariff beyond its share
+    of the surplus. Storages share in proportion to the energy they can move in one hour. Without the shares,
+    every storage would plan for all of the surplus and none would see how scarce it is.
+    """
+    hours = outlook.hours
+    a = fleet.account
+    own_pu, community_pu = _shares(fleet, outlook.n_accounts)
+    room_pu = _power_shares(fleet, outlook.n_accounts)
+    net_wh = outlook.net_export_wh[a]
+    untraded_wh = net_wh - outlook.position_milli_wh[a] / 1_000.0
+    can_discharge_wh = np.clip(
+        room_pu[:, None] * (outlook.export_cap_w[a, None] * hours - net_wh),
+        0.0,
+        (fleet.p_discharge_max_w * hours)[:, None] * calendar.is_present,
+    )
+    can_charge_wh = np.clip(
+        room_pu[:, None] * (outlook.import_cap_w[a, None] * hours + net_wh),
+        0.0,
+        (fleet.p_charge_max_w * hours)[:, None] * calendar.is_present,
+    )
+    own_net = (own_pu[:, None] * net_wh).T
+    own_untraded = (own_pu[:, None] * untraded_wh).T
+    share = community_pu[None, :]
+    deficit_share = _share_of(outlook.deficit_wh, share)
+    surplus_share = _share_of(outlook.surplus_wh, share)
+    short, long = outlook.short_micro_per_kwh[a].T, outlook.long_micro_per_kwh[a].T
+    price = outlook.price_micro_per_kwh[:, None]
+    buy = np.clip(price + outlook.fee_micro_per_kwh, long, short)
+    sell = np.clip(price - outlook.fee_micro_per_kwh, long, short)
+    levy = outlook.levy_micro_per_kwh[a][None, :]
+
+    discharge_wh, middle = _cut(
+        (-own_untraded, -own_net, np.maximum(deficit_share, -own_untraded)), can_discharge_wh.T
+    )
+    limit = np.maximum(deficit_share, -own_untraded)[..., None]
+    market = np.where(own_untraded[..., None] + middle < 0, buy[..., None], sell[..., None])
+    discharge_price = np.where(middle > limit, long[..., None], market)
+    discharge_price = discharge_price + np.where(own_net[..., None] + middle < 0, levy[..., None], 0.0)
+
+    charge_wh, middle = _cut(
+        (own_untraded, own_net, np.maximum(surplus_share, own_untraded)), can_charge_wh.T
+    )
+    limit = np.maximum(surplus_share, own_untraded)[..., None]
+    market = np.where(own_untraded[..., None] - middle < 0, buy[..., None], sell[..., None])
+    charge_price = np.where(middle > limit, short[..., None], market)
+    charge_price = charge_price + np.where(own_net[..., None] - middle < 0, levy[..., None], 0.0)
+    return WorthSteps(discharge_wh, discharge_price, charge_wh, charge_price)
+
+
+def _cut(kinks: tuple[Floats, Floats, Floats], end: Floats) -> tuple[Floats, Floats]:
+    """Return lengths and middles of the `N_STEPS` pieces into which kinks cut `[0, end]`."""
+    edges = np.empty((*end.shape, N_STEPS + 1))
+    edges[..., 0] = 0.0
+    edges[..., 1:-1] = np.stack(np.broadcast_arrays(*kinks), axis=-1)
+    edges[..., -1] = end
+    np.clip(edges, 0.0, end[..., None], out=edges)
+    edges.sort(axis=-1)
+    return np.diff(edges, axis=-1), 0.5 * (edges[..., 1:] + edges[..., :-1])
+
+
+def _share_of(depth_wh: Floats, share: Floats) -> Floats:
+    """Return each storage's part of the market's depth, infinite where the market is deep."""
+    return np.where(
+        np.isinf(depth_wh)[:, None], np.inf, np.where(np.isinf(depth_wh), 0.0, depth_wh)[:, None] * share
+    )
+
+
+def _shares(fleet: StorageFleet, n_accounts: int) -> tuple[Floats, Floats]:
+    """Return each storage's part of its account's and of the community's hourly storage movement."""
+    movable_wh = np.minimum(
+        np.maximum(fleet.p_charge_max_w, fleet.p_discharge_max_w), fleet.capacity_wh - fleet.reserve_wh
+    )
+    movable_wh = np.maximum(movable_wh, 1e-9)
+    of_account = np.bincount(fleet.account, weights=movable_wh, minlength=n_accounts)
+    return movable_wh / of_account[fleet.account], movable_wh / movable_wh.sum()
+
+
+def _power_shares(fleet: StorageFleet, n_accounts: int) -> Floats:
+    """Return each storage's part of the power behind its connection: they may all act at once."""
+    p_w = np.maximum(np.maximum(fleet.p_charge_max_w, fleet.p_discharge_max_w), 1e-9)
+    return p_w / np.bincount(fleet.account, weights=p_w, minlength=n_accounts)[fleet.account]
+
+
+def penalty_micro_per_kwh(outlook: Outlook) -> float:
+    """Return the price put on energy that is owed (a trip, a reserve) and not there: ten short tariffs."""
+    highest = max(
+        float(outlook.short_micro_per_kwh.max(initial=0.0)),
+        float(outlook.price_micro_per_kwh.max(initial=0.0)),
+    )
+    return 10.0 * (max(highest, 0.0) + float(outlook.levy_micro_per_kwh.max(initial=0.0))) + 1_000_000.0
