@@ -26,7 +26,7 @@ outbox = Table(
     Column("ref", String(64), nullable=False),  # what it is about; (kind, ref) is planned once
     Column("signer", String(32), nullable=False),
     Column("to", Address20),  # none creates a contract
-    Column("data", LargeBinary, nullable=False),
+    Column("data", LargeBinary),  # calldata until it is signed; from then on it stands in `raw`
     Column("gas", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
     Column("sender", Address20),
@@ -39,7 +39,10 @@ outbox = Table(
     Column("reason", Text),  # why it reverted
     UniqueConstraint("kind", "ref"),
     UniqueConstraint("sender", "nonce"),
-    CheckConstraint("state = 'planned' OR (nonce IS NOT NULL AND raw IS NOT NULL)", name="signed"),
+    CheckConstraint(
+        "CASE WHEN state = 'planned' THEN data IS NOT NULL ELSE nonce IS NOT NULL AND raw IS NOT NULL END",
+        name="bytes",
+    ),
     Index("outbox_by_state", "state", "id"),
 )
 
