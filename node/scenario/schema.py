@@ -1,4 +1,4 @@
-"""The scenario format as JSON Schema, for editors: `python -m node.scenario.schema > docs/scenario.schema.json`."""
+"""The scenario format as JSON Schema: `python -m node.scenario.schema > docs/scenario.schema.json`."""
 
 import json
 

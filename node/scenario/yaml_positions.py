@@ -15,6 +15,9 @@ from node.scenario.consistency import Location
 
 Position = tuple[int, int]
 
+# More values than any scenario file below the size limit holds; aliases of aliases get there quickly.
+MAX_VALUES = 400_000
+
 
 class YamlMistake(Exception):
     """Text that is no YAML of ours; `.line` and `.column` count from 1."""
@@ -58,8 +61,9 @@ def parse(text: str) -> YamlTree:
     YamlMistake
         With the position, for broken YAML, a repeated key, a key that is no text, or an unknown tag.
     """
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             raise YamlMistake("empty: expected a scenario", 1, 1)
@@ -69,10 +73,15 @@ def parse(text: str) -> YamlTree:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise YamlMistake(f"broken YAML: {error.problem or error.context}", line, column) from error
-    except yaml.YAMLError as error:
-        raise YamlMistake(f"broken YAML: {error}".splitlines()[0], 1, 1) from error
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position].split("\n")
+        message = f"broken YAML: character U+{error.character:04X} is not allowed"
+        raise YamlMistake(message, len(before), len(before[-1]) + 1) from error
+    except RecursionError as error:
+        raise YamlMistake("nested too deeply", 1, 1) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return YamlTree(value, positions)
 
 
@@ -101,6 +110,8 @@ def _start(node: yaml.Node) -> Position:
 
 
 def _value(loader: _Loader, node: yaml.Node, at: Location, positions: dict[Location, Position]) -> Any:
+    if len(positions) > MAX_VALUES:
+        raise YamlMistake(f"more than {MAX_VALUES} values: aliases that multiply", *_start(node))
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)  # `<<: *anchor`
         result: dict[str, Any] = {}
