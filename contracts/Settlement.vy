@@ -162,7 +162,10 @@ def settle(r: uint256, vs: uint256, seq: uint256, interval: uint256, round: uint
     if len(readings) > 0:
         self._check_tariffs(interval, tariffs)
         for x: Reading in readings:
-            self._read(x, interval, tariffs)
+            key: uint256 = registry.keys[x.account]
+            zone: uint256 = (key >> registry.ZONE_AT) & registry.BITS8
+            assert zone < len(tariffs), "settlement: zone"
+            self._read(x, interval, key & registry.BITS40, tariffs[zone])
             done = keccak256(abi_encode(done, x.account, x.register))
 
     # last, because what is signed is what was done; `self.round` holds interval, round and prices
@@ -256,7 +259,10 @@ def read(interval: uint256, tariffs: DynArray[Tariff, registry.MAX_ZONES], readi
     assert passed or block.timestamp >= ledger.end(interval) + registry.FILL_WINDOW, "settlement: fills first"
     self._check_tariffs(interval, tariffs)
     for x: Reading in readings:
-        self._read(x, interval, tariffs)
+        key: uint256 = registry.keys[x.account]
+        zone: uint256 = (key >> registry.ZONE_AT) & registry.BITS8
+        assert zone < len(tariffs), "settlement: zone"
+        self._read(x, interval, key & registry.BITS40, tariffs[zone])
 
 @internal
 @view
@@ -264,13 +270,14 @@ def _check_tariffs(interval: uint256, tariffs: DynArray[Tariff, registry.MAX_ZON
     assert keccak256(abi_encode(tariffs)) == self.tariffs_of[interval], "settlement: tariffs"
 
 @internal
-def _read(x: Reading, interval: uint256, tariffs: DynArray[Tariff, registry.MAX_ZONES]):
+def _read(x: Reading, interval: uint256, capacity: uint256, tariff: Tariff):
     a: ledger.Account = ledger.load(x.account)
     assert interval == a.read + 1, "settlement: order of readings"
     word: uint256 = registry.meters[x.account]
-    if registry.is_replaced(word, interval):
+    if interval >= word >> registry.NEXT_AT:
         next: registry.NextMeter = registry.next_meters[x.account]
-        word = (word & (registry.BITS24 << registry.CURTAILED_AT)) | convert(next.meter, uint256)
+        curtailed: uint256 = word & (registry.BITS24 << registry.CURTAILED_AT)
+        word = (registry.NEVER << registry.NEXT_AT) | curtailed | convert(next.meter, uint256)
         registry.meters[x.account] = word
         a.register += next.offset
     if x.substitute:
@@ -283,23 +290,19 @@ def _read(x: Reading, interval: uint256, tariffs: DynArray[Tariff, registry.MAX_
             convert(word & registry.BITS160, address))
 
     # what the connection can carry bounds the cost of a false reading; what it cuts off the next one holds
-    key: uint256 = registry.keys[x.account]
     assert x.register >= -registry.MAX_REGISTER and x.register <= registry.MAX_REGISTER, "settlement: register"
     imbalance: int256 = x.register - a.register
-    assert convert(abs(imbalance), uint256) <= key & registry.BITS40, "settlement: register"
+    assert convert(abs(imbalance), uint256) <= capacity, "settlement: register"
     if interval < a.filled:
         imbalance -= self.parked[x.account][interval]
         self.parked[x.account][interval] = 0
     else:
         imbalance -= a.position
         a.position = 0
-    a.register = x.register
-    a.read = interval
-    ledger.store(x.account, a)
-
-    zone: uint256 = (key >> registry.ZONE_AT) & registry.BITS8
-    assert zone < len(tariffs), "settlement: zone"
-    tariff: Tariff = tariffs[zone]
     if imbalance < 0 and tariff.short > 0 and interval <= (word >> registry.CURTAILED_AT) & registry.BITS24:
         imbalance = min(imbalance + convert(registry.curtailed[x.account][interval], int256), 0)
-    ledger.exchange(x.account, imbalance * (tariff.short if imbalance < 0 else tariff.long), interval)
+    a.register = x.register
+    a.read = interval
+    price: int256 = tariff.short if imbalance < 0 else tariff.long
+    a.balance = ledger.exchange(x.account, a.balance, imbalance * price, interval)
+    ledger.store(x.account, a)

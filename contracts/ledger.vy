@@ -161,32 +161,38 @@ def recall(account: uint256, amount: uint256, interval: uint256) -> uint256:
     return taken
 
 @internal
-def debit(account: uint256, amount: uint256, interval: uint256) -> uint256:
-    """Take up to `amount` on account of `interval`; returns how much there was."""
-    word: uint256 = self.accounts[account]
-    taken: uint256 = min(amount, word & BALANCE)
-    self.accounts[account] = word - taken
-    if taken < amount:
-        taken += self.recall(account, amount - taken, interval)
-    return taken
-
-@internal
-def exchange(account: uint256, amount: int256, interval: uint256):
-    """GRID pays the account, or the account GRID if negative. What the payer lacks stays owed."""
+def exchange(account: uint256, balance: uint256, amount: int256, interval: uint256) -> uint256:
+    """GRID pays the account, or the account GRID if negative; what the payer lacks stays owed. Takes the
+       account's balance (and debt bit) as loaded and returns what the caller has to store."""
     due: uint256 = convert(abs(amount), uint256)
-    paid: uint256 = self.debit(account if amount < 0 else GRID, due, interval)
-    self.credit(GRID if amount < 0 else account, paid)
+    paid: uint256 = 0
+    after: uint256 = balance
+    if amount < 0:
+        paid = min(due, balance & BALANCE)
+        after -= paid
+        if paid < due:
+            paid += self.recall(account, due - paid, interval)
+        self.credit(GRID, paid)
+    else:
+        word: uint256 = self.accounts[GRID]
+        paid = min(due, word & BALANCE)
+        self.accounts[GRID] = word - paid
+        if paid < due:
+            paid += self.recall(GRID, due - paid, interval)
+        assert paid <= BALANCE - (balance & BALANCE), "ledger: balance"
+        after += paid
     if paid < due:
         missing: int256 = convert(due - paid, int256)
-        self._owe(account, missing if amount < 0 else -missing)
+        after = self._owe(account, after, missing if amount < 0 else -missing)
+    return after
 
 @internal
-def _owe(account: uint256, amount: int256):
+def _owe(account: uint256, balance: uint256, amount: int256) -> uint256:
+    """Returns the balance (or account word) with the right debt bit."""
     owed: int256 = self.owed[account] + amount
     self.owed[account] = owed
-    word: uint256 = self.accounts[account] & ~IN_DEBT
-    self.accounts[account] = word | (IN_DEBT if owed > 0 else 0)
     log Owed(account=account, owed=owed)
+    return (balance & ~IN_DEBT) | (IN_DEBT if owed > 0 else 0)
 
 @internal
 def _collect(account: uint256):
@@ -197,7 +203,7 @@ def _collect(account: uint256):
         self.accounts[debtor] -= paid
         self.credit(GRID if owed > 0 else account, paid)
         amount: int256 = convert(paid, int256)
-        self._owe(account, -amount if owed > 0 else amount)
+        self.accounts[account] = self._owe(account, self.accounts[account], -amount if owed > 0 else amount)
 
 @external
 def collect(account: uint256):

@@ -14,7 +14,7 @@
          4. A curtailment counts once per (account, interval) and not after that interval was read.
 
          Key word, from the top:    agent(160) | epoch(24) | since(24) | zone(8) | capacity(40)
-         Meter word, from the top:  unused(48) | first interval of the next meter(24)
+         Meter word, from the top:  unused(48) | first interval of the next meter, or NEVER(24)
                                     | newest curtailed interval(24) | meter(160)
 """
 import ledger
@@ -37,6 +37,7 @@ EPOCH_AT: constant(uint256) = 72
 AGENT_AT: constant(uint256) = 96
 CURTAILED_AT: constant(uint256) = 160
 NEXT_AT: constant(uint256) = 184
+NEVER: constant(uint256) = 2**24 - 1   # an interval that does not come
 BITS8: constant(uint256) = 2**8 - 1
 BITS24: constant(uint256) = 2**24 - 1
 BITS40: constant(uint256) = 2**40 - 1
@@ -106,7 +107,7 @@ def __init__(holders: address[ROLES], fill_window: uint256, role_delay: uint256)
 @view
 def check(struct_hash: bytes32, r: uint256, vs: uint256, signer: address) -> bytes32:
     """EIP-712 with a compact signature (EIP-2098: the top bit of vs is the parity). Returns the digest."""
-    digest: bytes32 = keccak256(concat(x"1901", DOMAIN, struct_hash))
+    digest: bytes32 = keccak256(concat(0x1901, DOMAIN, struct_hash))
     s: uint256 = vs & (2**255 - 1)
     assert s <= HALF_N and signer != empty(address), "registry: signature"
     assert ecrecover(digest, 27 + (vs >> 255), r, s) == signer, "registry: signature"
@@ -115,8 +116,10 @@ def check(struct_hash: bytes32, r: uint256, vs: uint256, signer: address) -> byt
 @internal
 @view
 def holder(role: uint256) -> address:
-    r: Role = self.roles[role]
-    return r.heir if r.since != 0 and block.timestamp >= r.since else r.holder
+    since: uint256 = self.roles[role].since
+    if since != 0 and block.timestamp >= since:
+        return self.roles[role].heir
+    return self.roles[role].holder
 
 @external
 def rotate_role(role: uint256, heir: address):
@@ -175,7 +178,7 @@ def install(account: uint256, meter: address, register: int256, zone: uint256, c
     assert meter != empty(address), "registry: meter"
     assert register >= -MAX_REGISTER and register <= MAX_REGISTER, "registry: register"
     assert zone < MAX_ZONES and capacity <= MAX_CAPACITY, "registry: site"
-    self.meters[account] = convert(meter, uint256)
+    self.meters[account] = convert(meter, uint256) | (NEVER << NEXT_AT)
     self._set_key(account, self.keys[account] | (zone << ZONE_AT) | capacity)
     a: ledger.Account = ledger.load(account)
     a.read = ledger.now()
@@ -201,16 +204,11 @@ def replace_meter(account: uint256, meter: address, offset: int256):
     assert meter != empty(address), "registry: meter"
     assert offset >= -MAX_REGISTER and offset <= MAX_REGISTER, "registry: register"
     # one that is due awaits its first reading
-    assert word >> NEXT_AT == 0 or word >> NEXT_AT > ledger.now(), "registry: pending"
+    assert word >> NEXT_AT > ledger.now(), "registry: pending"
     first: uint256 = ledger.now() + 1 + ledger.EXIT_DELAY // ledger.LENGTH
     self.meters[account] = (word & (2**NEXT_AT - 1)) | (first << NEXT_AT)
     self.next_meters[account] = NextMeter(meter=meter, offset=offset)
     log MeterChanged(account=account, meter=meter, offset=offset, first=first)
-
-@internal
-@pure
-def is_replaced(word: uint256, interval: uint256) -> bool:
-    return word >> NEXT_AT != 0 and interval >= word >> NEXT_AT
 
 @external
 @view
@@ -219,7 +217,7 @@ def verify_reading(account: uint256, interval: uint256, register: int256, r: uin
     assert register >= -MAX_REGISTER and register <= MAX_REGISTER, "registry: register"
     word: uint256 = self.meters[account]
     meter: address = convert(word & BITS160, address)
-    if self.is_replaced(word, interval):
+    if interval >= word >> NEXT_AT:
         meter = self.next_meters[account].meter
     self.check(keccak256(abi_encode(READING_TYPE, account, interval, register)), r, vs, meter)
     return meter

@@ -6,7 +6,7 @@ The layouts are those beside the contracts' storage (contracts/ledger.vy, regist
 |---|---|
 | account | register 56 (signed), position 40 (signed), read 24, filled 24, lanes 32, in debt 1, balance 79 |
 | key | agent 160, epoch 24, since 24, zone 8, capacity 40 |
-| meter | unused 48, next meter's first interval 24, newest curtailed interval 24, meter 160 |
+| meter | unused 48, next meter's first interval or NEVER 24, newest curtailed interval 24, meter 160 |
 | round | interval 24, round 8, hash of the prices 224 |
 | carry | order hash 208, filled 48 |
 
@@ -31,6 +31,7 @@ ROUND_BITS: Final = 8
 PRICES_BITS: Final = 224
 HASH_BITS: Final = 208
 CARRIED_BITS: Final = 48
+NEVER: Final = 2**INTERVAL_BITS - 1  # an interval that does not come
 
 
 class WordError(ValueError):
@@ -173,11 +174,11 @@ class KeyWord:
 
 @dataclass(frozen=True, slots=True)
 class MeterWord:
-    """Who signs an account's readings; `next_first` is 0 where no replacement waits."""
+    """Who signs an account's readings; `next_first` is `NEVER` where no replacement waits."""
 
     meter: Address
     curtailed: int = 0
-    next_first: int = 0
+    next_first: int = NEVER
 
     def pack(self) -> int:
         """Return the storage word.
