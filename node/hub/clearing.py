@@ -61,24 +61,24 @@ class Clearing:
         """Clear one round of each interval that has not been cleared yet, all in one transaction."""
         cleared: list[tuple[int, Selection, auction.AuctionResult]] = []
         next_sequence = self._book.next_sequence()
-        with self._desk.transaction():
-            with self._store.begin() as connection:
-                done = set(
-                    connection.execute(
-                        select(rounds.c.interval).where(
-                            rounds.c.round == round_number, rounds.c.interval.in_(list(intervals))
-                        )
-                    ).scalars()
-                )
-                for interval in intervals:
-                    if interval in done:
-                        continue
-                    selection = self._book.select(interval)
-                    result = auction.clear(selection.orders, self._fee)
-                    self._record(connection, interval, round_number, selection, result)
-                    cleared.append((interval, selection, result))
-            for interval, _selection, _result in cleared:
-                self._book.close_round(interval, next_sequence)
+        with self._store.begin() as connection:
+            done = set(
+                connection.execute(
+                    select(rounds.c.interval).where(
+                        rounds.c.round == round_number, rounds.c.interval.in_(list(intervals))
+                    )
+                ).scalars()
+            )
+            for interval in intervals:
+                if interval in done:
+                    continue
+                selection = self._book.select(interval)
+                result = auction.clear(selection.orders, self._fee)
+                self._record(connection, interval, round_number, selection, result)
+                cleared.append((interval, selection, result))
+        for interval, selection, result in cleared:
+            self._book.close_round(interval, next_sequence)
+            self._desk.close_round(interval, self._filled(selection, result))
         for interval, _selection, result in cleared:
             self._bus.publish(
                 TOPIC_ROUNDS,
@@ -126,6 +126,20 @@ class Clearing:
                 interval, row["account"], row["quantity_milli_wh"], row["is_buy"], row["amount_pico"]
             )
         self._record_trades(connection, where, selection, result.fills_milli_wh, filled, price)
+
+    def _filled(
+        self, selection: Selection, result: auction.AuctionResult
+    ) -> dict[int, list[tuple[bool, int, int]]]:
+        """Return what each account got: side, mWh and price with the fee."""
+        filled: dict[int, list[tuple[bool, int, int]]] = {}
+        price = result.price_micro_per_kwh
+        for i in np.flatnonzero(result.fills_milli_wh).tolist():
+            assert price is not None  # nothing is filled without a price
+            is_buy = bool(selection.orders.is_buy[i])
+            all_in = price + self._fee if is_buy else price - self._fee
+            fill = (is_buy, int(result.fills_milli_wh[i]), all_in)
+            filled.setdefault(int(selection.orders.account[i]), []).append(fill)
+        return filled
 
     def _fill_rows(
         self,

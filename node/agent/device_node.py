@@ -1,0 +1,276 @@
+"""The loop of the agents: look ahead, plan, sign, publish; one account is a fleet of one.
+
+A node hosts the agents of any number of accounts; their decisions are computed together (node/agent/strategy)
+and signed with each account's own key. An agent knows its own meters up to now, the supplier's tariff, cleared
+prices and its own positions, and nothing of the future.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.state import FleetState
+from market.orders import Order
+from node.agent import storage_view
+from node.agent.strategy import (
+    OrderBatch,
+    Outlook,
+    Schedule,
+    StorageFleet,
+    StoragePlan,
+    carry_load_error,
+    carry_solar_ratio,
+    day_ahead_orders,
+    expected_price,
+    intraday_orders,
+    plan_storages,
+    schedule,
+    seasonal_naive,
+    to_orders,
+)
+from node.agent.strategy.stored_value import StoredValue
+from node.bus.memory import Bus
+from node.bus.messages import TOPIC_ORDERS, SignedOrder
+from node.bus.messages import OrderBatch as OrderMessage
+from node.chain import typed_data
+from node.chain.keys import LocalSigner
+from node.chain.typed_data import Domain
+from node.plant import Plant
+from node.supplier import Supplier
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# How far agents look ahead: past the next day-ahead horizon, so that its end does not distort today.
+HORIZON_S = 36 * 3_600
+# How often storages are planned anew in between: every hour.
+REPLAN_S = 3_600
+HISTORY_DAYS = 8
+# What an account without any history expects: a small home's base load, no sun.
+TYPICAL_LOAD_W = 300.0
+
+
+class Meters(Protocol):
+    """What agents have measured themselves: mean power per account, strictly before an interval."""
+
+    def history_w(self, until: int, n_intervals: int) -> tuple[FloatArray, FloatArray]:
+        """Return load and solar of up to `n_intervals` before `until`, `(n_accounts, n)` each, newest last."""
+        ...
+
+
+class Positions(Protocol):
+    """What the market has given so far."""
+
+    def positions_milli_wh(self, intervals: range) -> IntArray:
+        """Return sold minus bought, `(n_accounts, n_intervals)`."""
+        ...
+
+    def prices_micro_per_kwh(self, intervals: range) -> FloatArray:
+        """Return the newest cleared price of each interval, NaN where nothing traded, `(n_intervals,)`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentKeys:
+    """Who signs for each account: number, key epoch and key, in the order of the plant's participants."""
+
+    account: IntArray
+    epoch: IntArray
+    signer: Sequence[LocalSigner]
+
+
+class AgentFleet:
+    """The agents of a plant's accounts."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        start: FleetState,
+        keys: AgentKeys,
+        domain: Domain,
+        supplier: Supplier,
+        meters: Meters,
+        positions: Positions,
+        bus: Bus,
+        *,
+        is_signed: bool,
+    ) -> None:
+        self._plant = plant
+        self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
+        self._keys = keys
+        self._epoch_of = dict(zip(keys.account.tolist(), keys.epoch.tolist(), strict=True))
+        self._signer_of: Mapping[int, LocalSigner] = dict(
+            zip(keys.account.tolist(), keys.signer, strict=True)
+        )
+        self._domain = domain
+        self._supplier = supplier
+        self._meters = meters
+        self._positions = positions
+        self._bus = bus
+        self._is_signed = is_signed
+        self._plan: StoragePlan | None = None
+        self._fee = float(plant.scenario.market.fee_micro_per_kwh)
+        self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
+        self._n_horizon = HORIZON_S // plant.scenario.interval_s
+
+    def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
+        """Publish the orders of a day-ahead round; return how many.
+
+        Parameters
+        ----------
+        at : int
+            The interval that begins now; meters are known up to it.
+        intervals : range
+            What the round clears.
+        state : FleetState
+            The devices as measured now.
+        """
+        first = max(at, self._delivery_start())
+        outlook = self._outlook(at, range(first, max(intervals.stop, first + self._n_horizon)))
+        plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state))
+        places = np.arange(intervals.start - first, intervals.stop - first)
+        batch = day_ahead_orders(self._storages, outlook, plan, places)
+        return self._publish(batch)
+
+    def begin(self, at: int, state: FleetState) -> Schedule:
+        """Decide, when an interval begins, what every account aims at; plan storages anew if it is time."""
+        outlook = self._outlook(at, range(at, at + self._n_horizon))
+        usable = storage_view.usable_wh(self._plant, state)
+        every = max(1, REPLAN_S // self._plant.scenario.interval_s)
+        if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
+            self._plan = self._plan_storages(outlook, usable)
+        is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
+        return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
+
+    def intraday(self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule) -> int:
+        """Publish the orders of a later round of `interval`, from what is known as interval `at` goes on."""
+        outlook = self._outlook(at, range(at, at + self._n_horizon))
+        assert self._plan is not None  # `begin` has planned
+        span = range(at, interval + 1)
+        days = storage_view.calendar(self._plant, span)
+        usable = storage_view.usable_wh(self._plant, state)
+        for k in range(interval - at):
+            power = now.power_w if k == 0 else np.zeros_like(usable)
+            usable = self._after(usable, power, days.trip_wh[:, k])
+        batch = intraday_orders(
+            self._storages, outlook, self._plan, interval - at, usable, days.is_present[:, -1], round_number
+        )
+        return self._publish(batch)
+
+    def _after(self, usable_wh: FloatArray, power_w: FloatArray, trip_wh: FloatArray) -> FloatArray:
+        """Return the level that each storage will have after an interval at this mean power."""
+        assert self._plan is not None
+        hours = self._plan.hours
+        out = np.maximum(power_w, 0.0) / self._plan.discharge_efficiency_pu
+        into = np.maximum(-power_w, 0.0) * self._plan.charge_efficiency_pu
+        change = (into - out - self._storages.self_discharge_w) * hours - trip_wh
+        return np.clip(usable_wh + change, 0.0, self._storages.capacity_wh)
+
+    def _plan_storages(self, outlook: Outlook, usable_wh: FloatArray) -> StoragePlan:
+        span = range(outlook.first, outlook.first + outlook.n_intervals)
+        days = storage_view.calendar(self._plant, span)
+        return plan_storages(self._storages, days, outlook, usable_wh, self._plan)
+
+    def _outlook(self, at: int, span: range) -> Outlook:
+        scenario = self._plant.scenario
+        per_day = 86_400 // scenario.interval_s
+        hours = scenario.interval_s / 3_600
+        load_w, solar_w = self._meters.history_w(at, HISTORY_DAYS * per_day)
+        ahead = span.stop - at
+        typical = np.full((load_w.shape[0], ahead), TYPICAL_LOAD_W)
+        nothing = np.zeros_like(typical)
+        load = seasonal_naive(load_w, typical, ahead, per_day)
+        solar = seasonal_naive(solar_w, nothing, ahead, per_day)
+        if load_w.shape[1] > 1:
+            before = seasonal_naive(load_w[:, :-1], typical[:, :1], 1, per_day)[:, 0]
+            load = carry_load_error(load, load_w[:, -1], before)
+            before = seasonal_naive(solar_w[:, :-1], nothing[:, :1], 1, per_day)[:, 0]
+            solar = carry_solar_ratio(solar, solar_w[:, -1], before)
+        skip = span.start - at
+        short, long = self._supplier.prices(span)
+        capacity = np.array([p.connection_capacity_w for p in scenario.participants])
+        export = np.array(
+            [
+                p.connection_capacity_w if p.export_capacity_w is None else p.export_capacity_w
+                for p in scenario.participants
+            ]
+        )
+        return Outlook.of(
+            span.start,
+            scenario.interval_s,
+            self._keys.account,
+            capacity,
+            export,
+            load[:, skip:] * hours,
+            solar[:, skip:] * hours,
+            short,
+            long,
+            price_micro_per_kwh=self._expected_prices(span, per_day),
+            levy_micro_per_kwh=self._levy,
+            fee_micro_per_kwh=self._fee,
+            position_milli_wh=self._positions.positions_milli_wh(span),
+        )
+
+    def _expected_prices(self, span: range, per_day: int) -> FloatArray:
+        """Return cleared prices where there are some already, else what the days before suggest."""
+        cleared = self._positions.prices_micro_per_kwh(span)
+        past = self._positions.prices_micro_per_kwh(range(span.start - 7 * per_day, span.start))
+        return np.where(np.isfinite(cleared), cleared, expected_price(past, len(span), per_day))
+
+    def _delivery_start(self) -> int:
+        return self._plant.scenario.delivery_intervals().start
+
+    def _publish(self, batch: OrderBatch) -> int:
+        epochs = np.array([self._epoch_of[account] for account in batch.account.tolist()], np.int64)
+        by_account: dict[int, list[SignedOrder]] = {}
+        orders = to_orders(batch, epochs)
+        for order in orders:
+            by_account.setdefault(order.account, []).append(self._sign(order))
+        for account, signed in by_account.items():
+            self._bus.publish(TOPIC_ORDERS, OrderMessage(account, tuple(signed)))
+        return len(orders)
+
+    def _sign(self, order: Order) -> SignedOrder:
+        if not self._is_signed:
+            return SignedOrder(order, 0, 0)
+        r, vs = typed_data.sign(self._signer_of[order.account], self._domain, order)
+        return SignedOrder(order, r, vs)
+
+    def to_bytes(self) -> bytes:
+        """Return what the agents must remember across a restart: their current plan."""
+        if self._plan is None:
+            return b""
+        plan = self._plan
+        arrays = {
+            "first": np.array([plan.first]),
+            "hours": np.array([plan.hours]),
+            "borders_wh": plan.value.borders_wh,
+            "slopes_micro_per_kwh": plan.value.slopes_micro_per_kwh,
+            "power_w": plan.power_w,
+            "energy_wh": plan.energy_wh,
+            "charge_efficiency_pu": plan.charge_efficiency_pu,
+            "discharge_efficiency_pu": plan.discharge_efficiency_pu,
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+    def restore(self, data: bytes) -> None:
+        """Take up the plan that `to_bytes` wrote."""
+        if not data:
+            self._plan = None
+            return
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            self._plan = StoragePlan(
+                int(found["first"][0]),
+                float(found["hours"][0]),
+                StoredValue(found["borders_wh"], found["slopes_micro_per_kwh"]),
+                found["power_w"],
+                found["energy_wh"],
+                found["charge_efficiency_pu"],
+                found["discharge_efficiency_pu"],
+            )

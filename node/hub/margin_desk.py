@@ -1,0 +1,143 @@
+"""Margin at the door: every account's worst case against its balance on chain, kept order by order.
+
+The exposures live in memory and are rebuilt from the store by replaying it. A batch that fails to become
+durable leaves no trace: `transaction` takes back every order that it let in, newest first.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from market.chunks import Tariff
+from market.errors import OrderRefused, RefusalReason
+from market.margin import AccountExposure, Sides
+from market.orders import Order
+from node.hub.registry import Registry
+from node.store.tables_chain import chain_accounts
+from node.store.tables_market import fills, orders, rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the chain holds for an account."""
+
+    balance_pico: int
+    in_debt: bool
+
+
+class MarginDesk:
+    """Exposure and standing of every account."""
+
+    def __init__(self, registry: Registry, tariff_of: Callable[[int], Tariff], read: int) -> None:
+        """Begin with accounts whose newest read interval is `read`, and no orders."""
+        self._exposure = {
+            int(account): AccountExposure(int(capacity), read, tariff_of)
+            for account, capacity in zip(
+                registry.account.tolist(), registry.capacity_milli_wh.tolist(), strict=True
+            )
+        }
+        self._standing: dict[int, Standing] = {}
+        self._admitted: list[tuple[Order, list[Sides | None]]] = []
+
+    def exposure_pico(self, account: int) -> int:
+        """Return the most that an account could still have to pay for what it has under way."""
+        return self._exposure[account].exposure_pico
+
+    def admit(self, order: Order) -> None:
+        """Let an order in, or refuse it.
+
+        Raises
+        ------
+        OrderRefused
+            For lack of margin, capacity beyond the connection, or debt; nothing is changed.
+        """
+        standing = self._standing.get(order.account)
+        if standing is None:
+            raise OrderRefused(RefusalReason.MARGIN, f"account {order.account} has no balance on chain yet")
+        before = self._exposure[order.account].admit(order, standing.balance_pico, in_debt=standing.in_debt)
+        self._admitted.append((order, before))
+
+    def close_round(self, interval: int, filled: dict[int, list[tuple[bool, int, int]]]) -> None:
+        """Close an interval's open orders; `filled` holds side, mWh and all-in price by account."""
+        for account in self._exposure:
+            self._exposure[account].close_round(interval, filled.get(account, ()))
+
+    def settled(self, connection: Connection, interval: int) -> None:
+        """Note that an interval's fills and readings are on chain, and what the accounts hold now."""
+        for row in connection.execute(select(fills).where(fills.c.interval == interval)):
+            self._exposure[row.account].book(interval, row.is_buy, row.quantity_milli_wh, _all_in(row))
+        for row in connection.execute(select(chain_accounts.c.account, chain_accounts.c.read)):
+            if row.account in self._exposure and row.read >= interval:
+                self._exposure[row.account].read(interval)
+        self.refresh(connection)
+
+    def refresh(self, connection: Connection) -> None:
+        """Take over balances and debts from the projection of the chain."""
+        columns = (chain_accounts.c.account, chain_accounts.c.balance_pico, chain_accounts.c.owed_pico)
+        for row in connection.execute(select(*columns)):
+            self._standing[row.account] = Standing(row.balance_pico, row.owed_pico > 0)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Take back every order let in inside if the block raises."""
+        self._admitted = []
+        try:
+            yield
+        except BaseException:
+            for order, before in reversed(self._admitted):
+                self._exposure[order.account].undo(order, before)
+            raise
+        finally:
+            self._admitted = []
+
+    def replay(self, connection: Connection, from_interval: int) -> None:
+        """Rebuild all exposures from the store: orders in the order of arrival, rounds where they fell."""
+        cleared = connection.execute(
+            select(rounds.c.interval, rounds.c.round, rounds.c.next_sequence)
+            .where(rounds.c.interval >= from_interval)
+            .order_by(rounds.c.next_sequence, rounds.c.interval, rounds.c.round)
+        ).all()
+        filled: defaultdict[tuple[int, int], dict[int, list[tuple[bool, int, int]]]] = defaultdict(dict)
+        for row in connection.execute(select(fills).where(fills.c.interval >= from_interval)):
+            by_account = filled[(row.interval, row.round)]
+            by_account.setdefault(row.account, []).append((row.is_buy, row.quantity_milli_wh, _all_in(row)))
+        at = 0
+        for row in connection.execute(
+            select(orders).where(orders.c.last >= from_interval).order_by(orders.c.sequence)
+        ):
+            while at < len(cleared) and cleared[at].next_sequence <= row.sequence:
+                self.close_round(cleared[at].interval, filled[(cleared[at].interval, cleared[at].round)])
+                at += 1
+            self._exposure[row.account].admit(_order(row, from_interval), _UNBOUNDED_PICO)
+        for one in cleared[at:]:
+            self.close_round(one.interval, filled[(one.interval, one.round)])
+        self.refresh(connection)
+
+
+_UNBOUNDED_PICO = 2**200  # what was admitted once is admitted again, whatever the balance is now
+
+
+def _all_in(row: Any) -> int:
+    """Return a fill's price with the fee, from what it received."""
+    return abs(row.amount_pico) // row.quantity_milli_wh * (1 if _is_positive(row) else -1)
+
+
+def _is_positive(row: Any) -> bool:
+    return (row.amount_pico <= 0) == bool(row.is_buy)
+
+
+def _order(row: Any, from_interval: int) -> Order:
+    return Order(
+        row.account,
+        row.epoch,
+        row.is_buy,
+        row.lane,
+        max(row.first, from_interval),
+        row.last,
+        row.quantity_milli_wh,
+        row.limit_micro_per_kwh,
+    )
