@@ -110,7 +110,8 @@ class Cell:
         v = self.open_circuit_v(fine)
         energy = np.zeros(fine.size)
         np.cumsum(0.5 * (v[1:] + v[:-1]) * np.diff(fine), out=energy[1:])
-        return np.interp(soc_pu, fine, energy / energy[-1])
+        total = float(energy[-1])
+        return np.interp(soc_pu, fine, energy / total)
 
     def soc_of_energy_pu(self, energy_pu: FloatArray) -> FloatArray:
         """Return the state of charge by charge at energies over the full energy; inverse of the above."""

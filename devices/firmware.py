@@ -7,6 +7,7 @@
 | lease ended, none follows | safe state: `safe_p_w` |
 | storage below the low threshold | requests the energy up to it |
 | storage above the high threshold and idle | offers the energy above it |
+| vehicle without a lease | charges at full power as soon as its departure leaves no slack |
 | permission NO_CONTRIBUTION | never injects |
 | permission EMERGENCY | the owner's reserve may be used |
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from devices.arrays import BoolArray, FloatArray, IntArray
 from devices.errors import BadInput
+from devices.ev import slack_s
 from devices.parameters import FleetParameters
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
@@ -248,13 +250,15 @@ def command(
         )
     is_leased = state.lease_until_s > now_s
     setpoint = np.where(is_leased, state.lease_p_w, params.safe_p_w)
+    request, contribute = _thresholds(params, state, inputs)
+    if params.vehicle_rows.size:
+        _vehicle_need(params, state, inputs, is_leased, setpoint, request)
     no_contribution = is_leased & (state.lease_permission == Permission.NO_CONTRIBUTION)
     if no_contribution.any():
         setpoint = np.where(no_contribution, np.minimum(setpoint, 0.0), setpoint)
     mode = is_leased.astype(np.int64)
     mode[is_leased & (state.lease_permission == Permission.EMERGENCY)] = Mode.EMERGENCY
     mode[~inputs.is_present] = Mode.ABSENT
-    request, contribute = _thresholds(params, state, inputs)
     return replace(state, mode=mode), Command(setpoint, mode, request, contribute)
 
 
@@ -279,6 +283,35 @@ def _thresholds(
     is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
     contribute[rows] = np.maximum(above, 0.0) * (is_here & is_idle)
     return request, contribute
+
+
+def _vehicle_need(
+    params: FleetParameters,
+    state: FleetState,
+    inputs: FleetInputs,
+    is_leased: BoolArray,
+    setpoint_w: FloatArray,
+    request_wh: FloatArray,
+) -> None:
+    """Request what vehicles need at departure; without a lease charge as soon as it can't wait any longer."""
+    rows = params.vehicle_rows
+    required, departs = vehicle_needs(params, inputs)
+    missing = np.maximum(required - state.energy_wh[rows], 0.0) * inputs.is_present[rows]
+    request_wh[rows] = np.maximum(request_wh[rows], missing)
+    units = params.units.take(params.vehicle_in_storage)
+    stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
+    can_wait = slack_s(state.energy_wh[rows], required, departs, stored_w) > 0.0
+    must_charge = ~is_leased[rows] & ~can_wait & inputs.is_present[rows]
+    setpoint_w[rows] = np.where(must_charge, -units.p_charge_max_w, setpoint_w[rows])
+
+
+def vehicle_needs(params: FleetParameters, inputs: FleetInputs) -> tuple[FloatArray, FloatArray]:
+    """Return required energy (Wh) and time to departure (s) of the vehicles, (k,) each."""
+    shape = (params.n_devices,)
+    rows = params.vehicle_rows
+    required = np.broadcast_to(np.asarray(inputs.required_wh, dtype=np.float64), shape)[rows]
+    departs = np.broadcast_to(np.asarray(inputs.departs_in_s, dtype=np.float64), shape)[rows]
+    return np.minimum(required, params.capacity_wh[rows]), departs
 
 
 def next_change_s(state: FleetState, now_s: float) -> float:

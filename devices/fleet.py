@@ -59,8 +59,7 @@ def step(
     if not SHORTEST_STEP_S <= dt_s <= LONGEST_STEP_S:
         raise BadInput("dt_s", f"in {SHORTEST_STEP_S}..{LONGEST_STEP_S} s", got=dt_s)
     n = params.n_devices
-    if setpoint_w.shape != (n,) or np.isnan(setpoint_w.sum()):
-        _refuse_setpoints(setpoint_w, n)
+    _check_setpoints(setpoint_w, n)
     flows = StepFlows(*np.zeros((8, n)))
     deferred = _step_loads(params, state, inputs, setpoint_w, dt_s, flows)
     _step_solar(params, inputs, setpoint_w, dt_s, flows)
@@ -69,11 +68,10 @@ def step(
     return _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows), flows
 
 
-def _refuse_setpoints(setpoint_w: FloatArray, n: int) -> None:
+def _check_setpoints(setpoint_w: FloatArray, n: int) -> None:
     if setpoint_w.shape != (n,):
         raise BadInput("setpoint_w", f"of shape ({n},)", got=setpoint_w.shape)
     bad = np.flatnonzero(np.isnan(setpoint_w))
-    # inf - inf (an unlimited source beside an unlimited load) sums to NaN without any NaN in it.
     if bad.size:
         raise BadInput("setpoint_w", "a number", int(bad[0]), float("nan"))
 
@@ -161,7 +159,9 @@ def _step_storages(
     main_mean, main_end = mean, end
     if kinetic.size:
         main_mean, main_end = mean.copy(), end.copy()
-        main_mean[kinetic], main_end[kinetic] = _flywheel_share(params, before, end[kinetic], dt_s)
+        main_mean[kinetic], main_end[kinetic] = _flywheel_share(
+            params, before, end[kinetic], is_present[kinetic], dt_s
+        )
     ambient = inputs.ambient_c if isinstance(inputs.ambient_c, float) else np.asarray(inputs.ambient_c)[rows]
     done = transfer(params.tables, params.converters, units, unit_state, main_mean, ambient, dt_s)
 
@@ -204,6 +204,7 @@ def _unit_state(params: FleetParameters, state: FleetState) -> UnitState:
         capacity_wh=units.capacity_wh * state.capacity_factor[rows],
         resistance_factor=state.resistance_factor[rows],
         bottom_wh=bottom,
+        leakage_w=state.leakage_w[rows],
     )
 
 
@@ -222,14 +223,15 @@ def _drive(
 
 
 def _flywheel_share(
-    params: FleetParameters, before: FleetState, p_end_w: FloatArray, dt_s: float
+    params: FleetParameters, before: FleetState, p_end_w: FloatArray, is_present: BoolArray, dt_s: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return mean and final power of the flywheels of kinetic modules."""
+    """Return mean and final power of the flywheels of kinetic modules; an unplugged one stops at once."""
     rows = params.kinetic_rows
     units = params.units.take(params.kinetic_in_storage)
     restore = restoring_w(before.buffer_wh[rows], params.buffers.capacity_wh, units.rated_w, dt_s)
     wanted = np.clip(p_end_w + restore, -units.p_charge_max_w, units.p_discharge_max_w)
-    return ramped(before.main_p_w[rows], wanted, units.rated_w / FLYWHEEL_RAMP_TIME_S, dt_s)
+    mean, end = ramped(before.main_p_w[rows], wanted, units.rated_w / FLYWHEEL_RAMP_TIME_S, dt_s)
+    return mean * is_present, end * is_present
 
 
 def _step_buffers(
@@ -251,6 +253,7 @@ def _step_buffers(
         capacity_wh=banks.capacity_wh,
         resistance_factor=np.ones(banks.capacity_wh.size),
         bottom_wh=banks.floor_wh,
+        leakage_w=np.zeros(banks.capacity_wh.size),
     )
     dt_h = dt_s / SECONDS_PER_HOUR
     missing = mean_w - flows.terminal_wh[rows] / dt_h

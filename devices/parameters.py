@@ -37,10 +37,9 @@ class FleetParameters:
     low_threshold_pu, high_threshold_pu, ramp_w_per_s, safe_p_w : (n,) float64
     impedance_share, current_share, thermal_time_s, recovery_time_s, p_max_w : (n,) float64
     storage_rows, load_rows, solar_rows, kinetic_rows : rows of the kinds
-    thermostatic_in_loads, kinetic_in_storage : (k,) int64
-        Places of those devices among the loads, among the storages.
-    is_thermostatic : bool
-        Any thermostatic load at all.
+    vehicle_rows : (k,) int64
+    kinetic_in_storage, vehicle_in_storage : (k,) int64
+        Places of those devices among the storages.
     units, buffers : StorageUnits
         Of `storage_rows` and `kinetic_rows`.
     tables, converters : lookup tables
@@ -70,6 +69,8 @@ class FleetParameters:
     load_rows: Rows
     solar_rows: Rows
     kinetic_rows: Rows
+    vehicle_rows: IntArray
+    vehicle_in_storage: IntArray
     kinetic_in_storage: IntArray
     units: StorageUnits
     buffers: StorageUnits
@@ -173,6 +174,8 @@ def build_fleet(
         load_rows=rows_where(is_load),
         solar_rows=rows_where(is_solar),
         kinetic_rows=rows_where(is_kinetic),
+        vehicle_rows=np.flatnonzero(kind == Kind.VEHICLE),
+        vehicle_in_storage=np.flatnonzero(kind[is_storage] == Kind.VEHICLE),
         kinetic_in_storage=np.flatnonzero(is_kinetic[is_storage]),
         units=_units([u for u in main if u is not None]),
         buffers=_units([s.buffer for s in specs if s.buffer is not None]),

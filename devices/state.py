@@ -31,6 +31,9 @@ class FleetState:
     buffer_temp_c : temperature of the bank, °C
     deferred_wh : need that a thermostatic load was denied and still has, Wh electric
     capacity_factor, resistance_factor : ageing, 1 when new
+    calendar_fade_pu, cycle_fade_pu, calendar_rise_pu, cycle_rise_pu : the parts of ageing
+    turning_wh, extreme_wh, half_cycle_s : the half cycle under way: where it began, how far it came, how long
+    leakage_w : loss of an internal short, W; 0 for a sound device
     throughput_wh : energy moved through the storage so far, both ways
     lease_p_w, lease_from_s, lease_until_s : the lease in force
     next_p_w, next_from_s, next_until_s : an accepted lease that has not begun
@@ -48,6 +51,14 @@ class FleetState:
     deferred_wh: FloatArray
     capacity_factor: FloatArray
     resistance_factor: FloatArray
+    calendar_fade_pu: FloatArray
+    cycle_fade_pu: FloatArray
+    calendar_rise_pu: FloatArray
+    cycle_rise_pu: FloatArray
+    turning_wh: FloatArray
+    extreme_wh: FloatArray
+    half_cycle_s: FloatArray
+    leakage_w: FloatArray
     throughput_wh: FloatArray
     lease_p_w: FloatArray
     lease_from_s: FloatArray
@@ -95,6 +106,14 @@ def initial_state(params: FleetParameters, temp_c: float = AMBIENT_C) -> FleetSt
         deferred_wh=full(0.0),
         capacity_factor=full(1.0),
         resistance_factor=full(1.0),
+        calendar_fade_pu=full(0.0),
+        cycle_fade_pu=full(0.0),
+        calendar_rise_pu=full(0.0),
+        cycle_rise_pu=full(0.0),
+        turning_wh=params.initial_wh.copy(),
+        extreme_wh=params.initial_wh.copy(),
+        half_cycle_s=full(0.0),
+        leakage_w=full(0.0),
         throughput_wh=full(0.0),
         lease_p_w=full(0.0),
         lease_from_s=full(-np.inf),
@@ -124,6 +143,10 @@ class FleetInputs:
         False: unplugged, driving away or its relay open; nothing flows at the terminal.
     driving_w : float64
         What an absent vehicle draws from its battery, >= 0.
+    departs_in_s : float or (n,) float64
+        Time until a present vehicle departs, s; inf: not known.
+    required_wh : float or (n,) float64
+        Energy a vehicle must hold then.
     ambient_c : float or (n,) float64
     v_pu : float or (n,) float64
         Voltage at the terminal, for voltage-dependent loads.
@@ -133,6 +156,8 @@ class FleetInputs:
     solar_available_w: FloatArray
     is_present: BoolArray
     driving_w: FloatArray
+    departs_in_s: FloatArray | float = np.inf
+    required_wh: FloatArray | float = 0.0
     ambient_c: FloatArray | float = AMBIENT_C
     v_pu: FloatArray | float = 1.0
 

@@ -33,6 +33,10 @@ SECONDS_PER_HOUR: Final = 3600.0
 MIDPOINT_FROM_PU: Final = 1e-4
 # Promise this much less than computed, so that rounding never promises energy that is not there.
 PROMISE_MARGIN: Final = 1e-9
+# A promise is kept if this share of it is all that is missing.
+PROMISE_TOLERANCE: Final = 1e-6
+# Each try replaces the promise by what it delivered; near a converter's no-load loss that converges slowly.
+PROMISE_TRIES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class UnitState:
         Resistance over its value when new.
     bottom_wh : float64
         Energy that discharging must leave: floor or reserve.
+    leakage_w : float64
+        Loss of an internal short, W; 0 for a sound unit.
     """
 
     energy_wh: FloatArray
@@ -94,6 +100,18 @@ class UnitState:
     capacity_wh: FloatArray
     resistance_factor: FloatArray
     bottom_wh: FloatArray
+    leakage_w: FloatArray
+
+    def take(self, rows: IntArray) -> "UnitState":
+        """Return the state of some rows."""
+        return UnitState(
+            self.energy_wh[rows],
+            self.temp_c[rows],
+            self.capacity_wh[rows],
+            self.resistance_factor[rows],
+            self.bottom_wh[rows],
+            self.leakage_w[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +180,8 @@ def transfer(
     dt_h = dt_s / SECONDS_PER_HOUR
     capacity = state.capacity_wh
     standing = standing_loss_wh(tables, units.table, state.energy_wh, capacity, dt_h)
+    if state.leakage_w.any():
+        standing = np.minimum(standing + state.leakage_w * dt_h, state.energy_wh)
     energy = state.energy_wh - standing
 
     p_ac = np.clip(p_w, -units.p_charge_max_w, units.p_discharge_max_w)
@@ -267,25 +287,18 @@ def sustainable_w(
 
     Notes
     -----
-    Found with `transfer` itself: a power that hits a bound is replaced by the mean it delivered until none
-    does, so the promise can never exceed what a step of the horizon's length really delivers.
+    Found with `transfer` itself: a power that is not held is replaced by the mean it delivered until it is, so
+    the promise never exceeds what a step of the horizon's length really delivers.
     """
     p = -units.p_charge_max_w if is_charging else units.p_discharge_max_w.copy()
     rows = np.arange(p.size)
-    for _ in range(64):
+    for _ in range(PROMISE_TRIES):
         part = units.take(rows)
-        sub = UnitState(
-            state.energy_wh[rows],
-            state.temp_c[rows],
-            state.capacity_wh[rows],
-            state.resistance_factor[rows],
-            state.bottom_wh[rows],
-        )
-        done = transfer(tables, converters, part, sub, p[rows], 20.0, horizon_s)
-        p[rows] = np.where(
-            done.is_bound, done.terminal_wh * SECONDS_PER_HOUR / horizon_s * (1.0 - PROMISE_MARGIN), done.p_w
-        )
-        rows = rows[done.is_bound]
+        done = transfer(tables, converters, part, state.take(rows), p[rows], state.temp_c[rows], horizon_s)
+        held = done.terminal_wh * (SECONDS_PER_HOUR / horizon_s)
+        is_short = np.abs(held) < np.abs(p[rows]) * (1.0 - PROMISE_TOLERANCE)
+        p[rows] = np.where(is_short, held * (1.0 - PROMISE_MARGIN), p[rows])
+        rows = rows[is_short]
         if rows.size == 0:
             return p
     p[rows] = 0.0
