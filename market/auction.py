@@ -6,11 +6,7 @@ takes the cheapest steps until they equal the whole demand. With `key = 2 * tick
 buys at equal price, so that volume is greatest among all optima of welfare, and the group on the margin is
 all sells or all buys: it is shared by largest remainder, ties to the lower row.
 
-Notes
------
-Cost is linear and nothing is sorted: one histogram over the leading bits of the key finds the bucket of the
-margin; only the orders in that bucket are looked at again with the next bits. The passes go through blocks
-that stay in the processor's cache.
+Cost is linear in the orders and nothing is sorted: see `market.auction_cut`.
 
 References
 ----------
@@ -26,17 +22,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from market.auction_cut import cut
 from market.errors import BookInconsistent
-from market.largest_remainder import split
 from market.orders import OrderArrays
 
-# Rows per pass: 2**15 rows of 8 bytes are 256 KiB, a few of which fit a second-level cache.
-BLOCK_ROWS: Final = 2**15
-# Leading bits of the tick that the first histogram resolves: 2 * 2**13 bins of 8 bytes are 128 KiB.
-LEVEL_BITS: Final = 13
-# A float64 histogram holds whole numbers below 2**53; larger books are counted in two halves.
-EXACT_FLOAT: Final = 2**53
-LOW_BITS: Final = 26
+# Sums of quantities stay inside signed 64 bits with room for one subtraction.
+MAX_TOTAL_MILLI_WH: Final = 2**62
 
 
 class PriceRule(IntEnum):
@@ -76,15 +67,6 @@ class AuctionResult:
     fills_milli_wh: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Margin:
-    """Fills of some rows and the ticks on both sides of the cut, as far as these rows know them."""
-
-    fills: NDArray[np.int64]
-    low: int | None
-    high: int | None
-
-
 def clear(
     orders: OrderArrays, fee_micro_per_kwh: int = 0, price_rule: PriceRule = PriceRule.MID
 ) -> AuctionResult:
@@ -118,19 +100,33 @@ def clear(
     """
     if fee_micro_per_kwh < 0:
         raise ValueError(f"fee_micro_per_kwh is {fee_micro_per_kwh}: need a fee >= 0")
-    if float(orders.quantity_milli_wh.sum(dtype=np.float64)) >= 2.0**62:
-        raise BookInconsistent("quantity_milli_wh sums to 2**62 mWh or more: split the book")
-    margin = _cut(
-        orders.limit_micro_per_kwh, orders.is_buy, orders.quantity_milli_wh, fee_micro_per_kwh, demand=None
-    )
-    volume = int(margin.fills.sum()) // 2
+    check_total(orders.quantity_milli_wh, MAX_TOTAL_MILLI_WH)
+    margin = cut(orders.limit_micro_per_kwh, orders.is_buy, orders.quantity_milli_wh, fee_micro_per_kwh)
     return AuctionResult(
         price_micro_per_kwh=price_inside(margin.low, margin.high, price_rule),
         low_micro_per_kwh=margin.low,
         high_micro_per_kwh=margin.high,
-        volume_milli_wh=volume,
+        volume_milli_wh=margin.volume,
         fills_milli_wh=margin.fills,
     )
+
+
+def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> None:
+    """Refuse a book whose energy sums to a limit or more.
+
+    Raises
+    ------
+    BookInconsistent
+        Naming the limit.
+    """
+    # The product bounds the sum at the price of one maximum; the sum itself could wrap.
+    n_orders = quantity_milli_wh.size
+    if n_orders == 0 or int(quantity_milli_wh.max()) * n_orders < limit_milli_wh:
+        return
+    halves = ((quantity_milli_wh >> 32).sum(), (quantity_milli_wh & (2**32 - 1)).sum())
+    total = (int(halves[0]) << 32) + int(halves[1])
+    if total >= limit_milli_wh:
+        raise BookInconsistent(f"quantity_milli_wh sums to {total} mWh: need less than {limit_milli_wh}")
 
 
 def price_inside(low: int | None, high: int | None, price_rule: PriceRule) -> int | None:
@@ -138,116 +134,3 @@ def price_inside(low: int | None, high: int | None, price_rule: PriceRule) -> in
     if low is None or high is None:
         return None
     return low + (high - low) * int(price_rule) // 1000
-
-
-def _cut(
-    limit: NDArray[np.int64],
-    is_buy: NDArray[np.bool_],
-    quantity: NDArray[np.int64],
-    fee: int,
-    demand: int | None,
-) -> _Margin:
-    """Take the cheapest steps until they equal `demand` (None: all buys) and return every row's fill."""
-    if limit.size == 0:
-        return _Margin(np.zeros(0, dtype=np.int64), None, None)
-    base = int(limit.min()) - fee
-    span_bits = max(1, (int(limit.max()) + fee - base).bit_length())
-    shift = max(0, span_bits - LEVEL_BITS)
-    n_bins = 2 << (span_bits - shift)
-    levels = np.empty(limit.size, dtype=np.uint16)
-    steps = np.zeros(n_bins, dtype=np.int64)
-    for rows in _blocks(limit.size):
-        level = _ticks(limit[rows], is_buy[rows], fee, base)
-        level >>= shift
-        level <<= 1
-        level |= is_buy[rows]
-        levels[rows] = level
-        steps += _weigh(level, quantity[rows], n_bins)
-    # With whole keys in the bins a bin is one group; otherwise both sides of a bucket belong together.
-    bin_of = 0 if shift == 0 else 1
-    target = int(steps[1::2].sum()) if demand is None else demand
-    grouped = steps if shift == 0 else steps.reshape(-1, 2).sum(axis=1)
-    taken = np.cumsum(grouped)
-    at = int(np.searchsorted(taken, target)) if target > 0 else -1
-    fills, marginal = _fill_off_margin(levels, is_buy, quantity, at, bin_of)
-    low = high = None
-    if at >= 0:
-        rest = target - int(taken[at] - grouped[at])
-        if shift == 0:
-            low = base + (at >> 1)
-            fills[marginal] = _share(quantity[marginal], rest, bool(at & 1))
-            high = low if rest < int(grouped[at]) else None
-        else:
-            net = _ticks(limit[marginal], is_buy[marginal], fee, 0)
-            inner = _cut(net, is_buy[marginal], quantity[marginal], 0, rest)
-            fills[marginal], low, high = inner.fills, inner.low, inner.high
-    if high is None:
-        beyond = np.flatnonzero(grouped[at + 1 :])
-        if beyond.size:
-            bucket = at + 1 + int(beyond[0])
-            high = (
-                base + (bucket >> 1) if shift == 0 else _lowest(limit, is_buy, quantity, fee, levels, bucket)
-            )
-    return _Margin(fills, low, high)
-
-
-def _blocks(n_rows: int) -> list[slice]:
-    return [slice(first, min(first + BLOCK_ROWS, n_rows)) for first in range(0, n_rows, BLOCK_ROWS)]
-
-
-def _ticks(limit: NDArray[np.int64], is_buy: NDArray[np.bool_], fee: int, base: int) -> NDArray[np.int64]:
-    """Return the net limits above `base`: a buyer's limit less the fee, a seller's plus the fee."""
-    if fee == 0:
-        return limit - base
-    ticks = is_buy * np.int64(-2 * fee)
-    ticks += limit
-    ticks += fee - base
-    return ticks
-
-
-def _weigh(level: NDArray[np.int64], quantity: NDArray[np.int64], n_bins: int) -> NDArray[np.int64]:
-    """Return the exact sum of quantities per bin."""
-    weights = np.bincount(level, weights=quantity, minlength=n_bins)
-    if float(weights.sum()) < EXACT_FLOAT:
-        return weights.astype(np.int64)
-    # Halves of 26 and 36 bits over at most 2**15 rows keep both float sums below 2**53.
-    upper = np.bincount(level, weights=quantity >> LOW_BITS, minlength=n_bins).astype(np.int64)
-    lower = np.bincount(level, weights=quantity & (2**LOW_BITS - 1), minlength=n_bins).astype(np.int64)
-    return (upper << LOW_BITS) + lower
-
-
-def _fill_off_margin(
-    levels: NDArray[np.uint16],
-    is_buy: NDArray[np.bool_],
-    quantity: NDArray[np.int64],
-    at: int,
-    drop: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Fill sells below and buys above the margin whole; return the fills and the rows on the margin."""
-    fills = np.empty(quantity.size, dtype=np.int64)
-    marginal = []
-    for rows in _blocks(quantity.size):
-        bucket = levels[rows] >> drop if drop else levels[rows]
-        np.multiply(quantity[rows], (bucket < at) ^ is_buy[rows], out=fills[rows])
-        if at >= 0:
-            marginal.append(np.flatnonzero(bucket == at) + rows.start)
-    return fills, np.concatenate(marginal) if marginal else np.zeros(0, dtype=np.int64)
-
-
-def _share(quantity: NDArray[np.int64], taken: int, are_buys: bool) -> NDArray[np.int64]:
-    """Share what the margin trades; a buy trades what is not taken from it."""
-    traded = int(quantity.sum()) - taken if are_buys else taken
-    return split(traded, quantity)
-
-
-def _lowest(
-    limit: NDArray[np.int64],
-    is_buy: NDArray[np.bool_],
-    quantity: NDArray[np.int64],
-    fee: int,
-    levels: NDArray[np.uint16],
-    bucket: int,
-) -> int:
-    """Return the lowest net limit among the rows of a bucket that hold energy."""
-    rows = np.flatnonzero((levels >> 1 == bucket) & (quantity > 0))
-    return int(_ticks(limit[rows], is_buy[rows], fee, 0).min())

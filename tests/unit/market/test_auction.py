@@ -148,7 +148,7 @@ def test_a_negative_fee_is_refused() -> None:
 
 
 def test_a_book_too_large_for_64_bits_is_refused() -> None:
-    with pytest.raises(BookInconsistent, match=r"2\*\*62"):
+    with pytest.raises(BookInconsistent, match="sums to 4611686018427387904 mWh"):
         clear(book((BUY, 2**61, 1), (SELL, 2**61, 1)))
 
 

@@ -1,0 +1,232 @@
+"""Find the margin of a call auction and fill every order around it, without sorting the book.
+
+Steps of supply (see `market.auction`) are taken from the lowest key until they equal the demand. The last
+step taken is the margin; off it every order is filled whole or not at all.
+
+Notes
+-----
+Large books: every k-th order is a sample, whose own margin tells within a few per cent of the book where the
+true one lies. One pass over the book then fills everything outside that window and proves, in integers, that
+the margin is inside; only the orders in the window are looked at again. A guess that fails costs one pass.
+
+Small books and windows: one histogram over the leading bits of the price finds the margin's bucket, and only
+the orders in it are looked at with the next bits. The passes go through blocks that stay in the cache.
+
+The idea of bounding a rank by a sample: R. Floyd, R. Rivest, "Expected time bounds for selection",
+Communications of the ACM 18 (1975).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market.largest_remainder import split
+
+# Rows per pass: 2**16 rows of 8 bytes are 512 KiB, two of which fit a second-level cache.
+BLOCK_ROWS: Final = 2**16
+# Leading bits of the price that one histogram resolves: 2 * 2**13 bins of 8 bytes are 128 KiB.
+LEVEL_BITS: Final = 13
+# From 2**18 orders on a sample of 2**16 to 2**17 rows costs less than it saves.
+SAMPLED_FROM: Final = 2**18
+SAMPLE_ROWS: Final = 2**16
+# Half width of the window in standard deviations of the sample's demand less supply. These are bounded from
+# above as if every order traded; where two thirds do, 2 stand for 2.5, that is one failed guess in eighty.
+WINDOW_SIGMAS: Final = 2.0
+# A float64 count holds whole numbers below 2**53; larger blocks are counted in two halves.
+EXACT_FLOAT: Final = 2**53
+LOW_BITS: Final = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Fills of some rows, `(n_rows,)`, and the prices of the last taken and the next untaken unit.
+
+    A price is None if there is no such unit among the rows. `volume` is half of all fills: what is bought
+    equals what is sold where the rows are a whole book.
+    """
+
+    fills: NDArray[np.int64]
+    low: int | None
+    high: int | None
+    volume: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The rows under search; `shift_buy` and `shift_sell` turn limits into net prices."""
+
+    limit: NDArray[np.int64]
+    is_buy: NDArray[np.bool_]
+    quantity: NDArray[np.int64]
+    fee: int
+
+    def net(self, rows: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return net limits: a buyer's less the fee, a seller's plus the fee."""
+        if self.fee == 0:
+            return self.limit[rows]
+        net = self.is_buy[rows] * np.int64(-2 * self.fee)
+        net += self.limit[rows]
+        net += self.fee
+        return net
+
+    def among(self, rows: NDArray[np.int64]) -> "_Side":
+        """Return some of the rows, with net limits."""
+        return _Side(self.net(rows), self.is_buy[rows], self.quantity[rows], 0)
+
+
+def cut(
+    limit: NDArray[np.int64], is_buy: NDArray[np.bool_], quantity: NDArray[np.int64], fee: int = 0
+) -> Cut:
+    """Fill the rows of a book at its margin.
+
+    Parameters
+    ----------
+    limit : NDArray[np.int64]
+        All-in limits, micro-credit per kWh, `(n_rows,)`.
+    is_buy : NDArray[np.bool_]
+        Sides, `(n_rows,)`.
+    quantity : NDArray[np.int64]
+        Energies >= 0, mWh, `(n_rows,)`; their sum is below 2**62.
+    fee : int
+        Fee of either side, micro-credit per kWh.
+    """
+    side = _Side(limit, is_buy, quantity, fee)
+    guessed = _cut_by_sample(side) if limit.size >= SAMPLED_FROM else None
+    return guessed if guessed is not None else _cut_by_histogram(side, demand=None)
+
+
+def _blocks(n_rows: int) -> list[slice]:
+    return [slice(first, min(first + BLOCK_ROWS, n_rows)) for first in range(0, n_rows, BLOCK_ROWS)]
+
+
+def _cut_by_sample(side: _Side) -> Cut | None:
+    """Return the cut if the margin lies in the window that a sample suggests, else None."""
+    window = _window(side)
+    if window is None:
+        return None
+    first, end = window
+    n_rows = side.quantity.size
+    fills = np.empty(n_rows, dtype=np.int64)
+    inside: list[NDArray[np.int64]] = []
+    parts: list[_Side] = []
+    rest = filled = 0
+    for rows in _blocks(n_rows):
+        block = _Side(side.net(rows), side.is_buy[rows], side.quantity[rows], 0)
+        is_below = block.limit < first
+        # +1: a sell taken, -1: a buy served; 0: a sell left, or a buy that is taken, that is, not served.
+        sign = is_below.view(np.int8) - block.is_buy.view(np.int8)
+        signed = np.multiply(block.quantity, sign, out=fills[rows])
+        rest -= int(signed.sum())
+        filled += int(np.abs(signed, out=signed).sum())
+        is_below ^= block.limit < end
+        found = np.flatnonzero(is_below)
+        inside.append(found + rows.start)
+        parts.append(block.among(found))
+    window_rows = _join(parts)
+    if not 0 < rest <= int(window_rows.quantity.sum()):
+        return None
+    inner = _cut_by_histogram(window_rows, rest)
+    at = np.concatenate(inside)
+    filled += int(inner.fills.sum()) - int(fills[at].sum())
+    fills[at] = inner.fills
+    high = inner.high if inner.high is not None else _lowest_from(side, end)
+    return Cut(fills, inner.low, high, filled // 2)
+
+
+def _join(parts: list[_Side]) -> _Side:
+    return _Side(
+        np.concatenate([part.limit for part in parts]),
+        np.concatenate([part.is_buy for part in parts]),
+        np.concatenate([part.quantity for part in parts]),
+        0,
+    )
+
+
+def _window(side: _Side) -> tuple[int, int] | None:
+    """Return the net prices `[first, end)` between which a sample sees the margin, None if it sees none."""
+    sample = slice(0, None, side.quantity.size // SAMPLE_ROWS)
+    # Copied once: every look at a strided view touches a cache line per row.
+    net, weight = side.net(sample).copy(), side.quantity[sample].astype(np.float64)
+    base = int(net.min())
+    shift = max(0, (int(net.max()) - base).bit_length() - LEVEL_BITS)
+    taken = np.cumsum(np.bincount((net - base) >> shift, weights=weight))
+    demand = float(np.dot(weight, side.is_buy[sample].astype(np.float64)))
+    slack = WINDOW_SIGMAS * float(np.sqrt(np.dot(weight, weight)))
+    low, high = np.searchsorted(taken, [demand - slack, demand + slack])
+    if low == 0 or high >= taken.size:
+        return None
+    return base + (int(low) << shift), base + (int(high) + 1 << shift)
+
+
+def _lowest_from(side: _Side, price: int) -> int | None:
+    """Return the lowest net limit at or above a price among rows that hold energy."""
+    lowest = None
+    for rows in _blocks(side.quantity.size):
+        net = side.net(rows)
+        above = net[(net >= price) & (side.quantity[rows] > 0)]
+        if above.size:
+            found = int(above.min())
+            lowest = found if lowest is None else min(lowest, found)
+    return lowest
+
+
+def _cut_by_histogram(side: _Side, demand: int | None) -> Cut:
+    """Take the cheapest steps until they equal `demand` (None: all buys)."""
+    n_rows = side.quantity.size
+    if n_rows == 0:
+        return Cut(np.zeros(0, dtype=np.int64), None, None, 0)
+    base = int(side.limit.min()) - side.fee
+    span_bits = max(1, (int(side.limit.max()) + side.fee - base).bit_length())
+    shift = max(0, span_bits - LEVEL_BITS)
+    n_bins = 2 << (span_bits - shift)
+    bins = np.empty(n_rows, dtype=np.uint16)
+    steps = np.zeros(n_bins, dtype=np.int64)
+    for rows in _blocks(n_rows):
+        key = side.net(rows) - base
+        key >>= shift
+        key <<= 1
+        key |= side.is_buy[rows]
+        bins[rows] = key
+        steps += _weigh(key, side.quantity[rows], n_bins)
+    target = int(steps[1::2].sum()) if demand is None else demand
+    # With whole keys in the bins a bin is one group; otherwise both sides of a bucket belong together.
+    is_whole = shift == 0
+    grouped = steps if is_whole else steps.reshape(-1, 2).sum(axis=1)
+    if not is_whole:
+        bins >>= 1
+    taken = np.cumsum(grouped)
+    at = int(np.searchsorted(taken, target)) if target > 0 else -1
+    fills = side.quantity * ((bins < at) ^ side.is_buy)
+    low = high = None
+    if at >= 0:
+        marginal = np.flatnonzero(bins == at)
+        rest = target - int(taken[at] - grouped[at])
+        if is_whole:
+            low = base + (at >> 1)
+            high = low if rest < int(grouped[at]) else None
+            # A buy trades what is not taken from it.
+            traded = int(grouped[at]) - rest if at & 1 else rest
+            fills[marginal] = split(traded, side.quantity[marginal])
+        else:
+            inner = _cut_by_histogram(side.among(marginal), rest)
+            fills[marginal], low, high = inner.fills, inner.low, inner.high
+    if high is None:
+        beyond = np.flatnonzero(grouped[at + 1 :])
+        if beyond.size:
+            bucket = at + 1 + int(beyond[0])
+            price = base + (bucket >> 1 if is_whole else bucket << shift)
+            high = price if is_whole else _lowest_from(side, price)
+    return Cut(fills, low, high, int(fills.sum()) // 2)
+
+
+def _weigh(key: NDArray[np.int64], quantity: NDArray[np.int64], n_bins: int) -> NDArray[np.int64]:
+    """Return the exact sum of quantities per bin."""
+    weights = np.bincount(key, weights=quantity, minlength=n_bins)
+    if float(weights.sum()) < EXACT_FLOAT:
+        return weights.astype(np.int64)
+    # Halves of 26 and 36 bits over at most 2**16 rows keep both float sums below 2**53.
+    upper = np.bincount(key, weights=quantity >> LOW_BITS, minlength=n_bins).astype(np.int64)
+    lower = np.bincount(key, weights=quantity & (2**LOW_BITS - 1), minlength=n_bins).astype(np.int64)
+    return (upper << LOW_BITS) + lower
