@@ -241,7 +241,7 @@ class AccountExposure:
     def _swap(self, order: Order, instead: list[Sides | None] | None) -> list[Sides | None]:
         """Put an order into its cells, or what was there before; return what is replaced."""
         before: list[Sides | None] = []
-        if order.quantity_milli_wh:
+        if order.quantity_milli_wh or (instead is not None and any(instead)):
             self._reach(order.last)
         for n, t in enumerate(range(order.first, order.last + 1)):
             known = self._intervals.get(t)
