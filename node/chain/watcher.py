@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from node.chain.abi import Event
 from node.chain.contracts import Contracts, Deployment, events_of
-from node.chain.ports import Block, Chain, ChainUnavailable, Log, MinedCall
+from node.chain.ports import Block, Chain, ChainUnavailable, Log, MinedCall, WrongChain
 from node.chain.projection import Projection
 from node.store.tables_chain import blocks, chain_events
 from node.store.unit_of_work import Store
@@ -70,6 +70,8 @@ class Watcher:
         ------
         ProjectionError
             If the mirror of the contract and the chain contradict each other: settlement must halt.
+        WrongChain
+            If not even the first block is the one that the store knows.
         ChainUnavailable
             If the chain does not answer, or changes faster than it can be read; nothing is lost.
         """
@@ -162,6 +164,11 @@ class Watcher:
                 lost += 1
         if not lost:
             return 0
+        if kept is None and row.number == 0:
+            raise WrongChain(
+                f"the store follows a chain of genesis 0x{row.hash.hex()}; this is another chain, of genesis "
+                f"0x{found.hash.hex() if found else ''}"
+            )
         with self._store.begin() as connection:
             if kept is None or not self._projection.rollback(connection, kept):
                 # Deeper than what was thought final, as after a restored backup: project from the start.
