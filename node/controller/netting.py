@@ -144,7 +144,7 @@ def allocate_net(
     weight : float64 (n_devices,)
         Share inside a class, > 0.
     held_milli_w : int64 (n_devices,) or None
-        What still flows beyond `wanted_milli_w` until a ramp ends, same sign.
+        What flows anyway in the next period, because it can only ramp down; same sign.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def allocate_net(
         sure_in, sure_out = np.zeros_like(imports), np.zeros_like(exports)
     held = np.zeros_like(imports) if held_milli_w is None else held_milli_w
     held_out = np.maximum(held, 0)
-    claims_in, claims_out = imports + np.maximum(-held, 0), exports + held_out
+    claims_in, claims_out = np.maximum(imports, -held), np.maximum(exports, held_out)
     firm_in, firm_out = np.minimum(imports, sure_in), np.minimum(exports, sure_out)
     import_room = plan.import_cap_milli_w - _usage(plan, claims_in)
     export_room = plan.export_cap_milli_w - _usage(plan, claims_out)
@@ -168,7 +168,7 @@ def allocate_net(
     alone = _both_rows(allocate(plan.imports, np.r_[nothing, claims_in], weights, plan.import_cap_milli_w))
     first_in = np.minimum(alone.granted_milli_w, imports)
     firm_in = np.minimum(first_in, sure_in)
-    own = np.minimum(plan.own_exports.share(exports, _by_account(plan, firm_in)) + held_out, claims_out)
+    own = np.maximum(plan.own_exports.share(exports, _by_account(plan, firm_in)), held_out)
     exported = _lean(plan.exports, plan, own, claims_out, weights, plan.export_cap_milli_w, firm_in)
     out = np.minimum(exported.granted_milli_w, exports)
     firm_out = np.minimum(out, sure_out)

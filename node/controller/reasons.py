@@ -22,6 +22,7 @@ class Reason(IntEnum):
     RELEASED = 13
     BORROWED = 14
     LENT = 15
+    REQUEST = 16
 
 
 _SENTENCES = {
@@ -41,6 +42,7 @@ _SENTENCES = {
     Reason.RELEASED: "limit lifted",
     Reason.BORROWED: "receives borrowed power at node {node}",
     Reason.LENT: "lends power at node {node}",
+    Reason.REQUEST: "asked for energy: below its low threshold",
 }
 
 

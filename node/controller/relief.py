@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, sum_by
+from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals, sum_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,13 @@ def plan_relief(
     return ReliefPlan(tree, node_of_device, helper, reach_depth, np.where(is_in_reach, above, NO_NODE))
 
 
-def relieve(plan: ReliefPlan, wanted_w: FloatArray, p_min_w: FloatArray, p_max_w: FloatArray) -> Relief:
+def relieve(
+    plan: ReliefPlan,
+    wanted_w: FloatArray,
+    p_min_w: FloatArray,
+    p_max_w: FloatArray,
+    can_wait_w: FloatArray | None = None,
+) -> Relief:
     """Move storages so that as little as possible has to be shed or curtailed.
 
     Parameters
@@ -60,6 +66,8 @@ def relieve(plan: ReliefPlan, wanted_w: FloatArray, p_min_w: FloatArray, p_max_w
         > 0 injects.
     p_min_w, p_max_w : float64 (n_helpers,)
         What each helper can really do.
+    can_wait_w : float64 (n_devices,) or None
+        Part of the withdrawals, >= 0, that no storage is discharged for: charging cars wait.
 
     Returns
     -------
@@ -69,10 +77,13 @@ def relieve(plan: ReliefPlan, wanted_w: FloatArray, p_min_w: FloatArray, p_max_w
     tree = plan.tree
     relieved = np.full(wanted_w.size, NO_NODE, np.int64)
     net = sum_by(plan.node_of_device, wanted_w, tree.n_nodes)
+    waiting = np.zeros(tree.n_nodes)
+    if can_wait_w is not None:
+        waiting = subtree_totals(tree, sum_by(plan.node_of_device, can_wait_w, tree.n_nodes))
     p_w = wanted_w
     for level in range(len(tree.levels) - 1, -1, -1):
         nodes = tree.levels[level]
-        short = np.maximum(-net[nodes] - tree.import_cap_w[nodes], 0.0)
+        short = np.maximum(-(net[nodes] + waiting[nodes]) - tree.import_cap_w[nodes], 0.0)
         surplus = np.maximum(net[nodes] - tree.export_cap_w[nodes], 0.0)
         if (short.any() or surplus.any()) and plan.helper.size:
             if p_w is wanted_w:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
 
 FloatArray = NDArray[np.float64]
@@ -103,18 +105,22 @@ class IntervalInputs:
 
     Parameters
     ----------
-    offset_s : float64 (n_steps,)
-        Start of each step after the interval's start; the first is 0.
-    load_demand_w, solar_available_w : float64 (n_steps, n_devices)
-        >= 0; zero where a device is no load, or no solar plant.
-    is_present : bool (n_steps, n_devices)
-        False while a vehicle is away.
+    offset_s : tuple of float (n_steps,)
+        Start of each step after the interval's start, rising; the first is 0.
+    steps : tuple of FleetInputs (n_steps,)
+        Demand, sun, presence and driving of all devices; checked where they were made.
     """
 
-    offset_s: FloatArray
-    load_demand_w: FloatArray
-    solar_available_w: FloatArray
-    is_present: BoolArray
+    offset_s: tuple[float, ...]
+    steps: tuple[FleetInputs, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.offset_s) != len(self.steps) or not self.steps:
+            raise ValueError(
+                f"{len(self.steps)} steps for {len(self.offset_s)} offsets: need one each, and any"
+            )
+        if self.offset_s[0] != 0 or any(b <= a for a, b in pairwise(self.offset_s)):
+            raise ValueError(f"offsets {self.offset_s}: need 0 first, then rising")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,9 @@ class SetpointLog:
     reason: IntArray
     node: IntArray
     event: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.device.size)
 
     def reason_text(self, row: int, node_names: tuple[str, ...]) -> str:
         """Return the sentence people read for one change."""
@@ -149,22 +158,6 @@ class Curtailment:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceEnergies:
-    """Energies per device over the interval, Wh; arrays (n_devices,).
-
-    source - sink - stored_delta - loss - terminal == 0 for every device.
-    """
-
-    terminal_wh: FloatArray
-    source_wh: FloatArray
-    sink_wh: FloatArray
-    stored_delta_wh: FloatArray
-    loss_wh: FloatArray
-    curtailed_wh: FloatArray
-    unserved_wh: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
 class NodeFlows:
     """Peaks per node against its capacities; arrays (n_nodes,)."""
 
@@ -179,7 +172,7 @@ class IntervalOutcome:
     """Everything that happened between two meter readings."""
 
     interval: int
-    energies: DeviceEnergies
+    energies: StepFlows  # (n_devices,) each, sums over the interval
     energy_wh: FloatArray  # (n_devices,) stored at the end
     net_export_wh: FloatArray  # (n_accounts,)
     curtailments: tuple[Curtailment, ...]

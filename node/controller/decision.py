@@ -1,0 +1,286 @@
+"""One control period: what every device shall do now, and why.
+
+| step | who decides |
+|---|---|
+| 1 | loads want their demand, the sun what is available, vehicles and storages their plans |
+| 2 | storages move off their plans to keep their account on target (`tracking`) |
+| 3 | a grid event adds its shares (`swarm`) |
+| 4 | storages take an overload on themselves before anybody is cut (`relief`) |
+| 5 | capacities and priorities cut the rest (`netting`, `allocation`) |
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.load import thermostatic_demand_w, zip_power_w
+from devices.specification import Kind
+from devices.state import FleetInputs, FleetState
+from node.controller.control_plan import ControlPlan
+from node.controller.netting import NetGrant, allocate_net
+from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
+from node.controller.reasons import Reason
+from node.controller.relief import relieve
+from node.controller.swarm import share_event
+from node.controller.tracking import required_power_w, track
+
+PERIOD_S = 0.1
+FIRMWARE_STEP_S = 0.01
+MILLI = 1_000.0
+# Powers closer than this are the same to a person who reads a reason.
+SAME_POWER_W = 1.0
+# A device that asked for energy gets it over at least this time, however short the interval's rest is.
+REQUEST_TIME_S = 60.0
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An active grid event: signed power (> 0: more export) and what units can hold until it ends."""
+
+    requested_w: float
+    members: BoolArray  # (n_devices,)
+    p_min_w: FloatArray  # (n_devices,)
+    p_max_w: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What the controller measures and is asked for at the start of a period.
+
+    Parameters
+    ----------
+    state, inputs : of the fleet, now
+    p_min_w, p_max_w : float64 (n_devices,)
+        What devices can hold until the interval's end.
+    planned_w : float64 (n_devices,)
+    request_wh : float64 (n_devices,)
+        Energy that firmware below its low threshold asks for.
+    target_wh, delivered_wh : float64 (n_accounts,)
+        Net export; the target includes what the controller itself has ordered off the plan so far (events,
+        relief, cuts), so that nobody runs after energy that was taken away; nan: no target.
+    left_s : float
+        Until the interval's end.
+    calls : tuple of Call
+    is_healthy : bool (n_devices,)
+    """
+
+    state: FleetState
+    inputs: FleetInputs
+    p_min_w: FloatArray
+    p_max_w: FloatArray
+    planned_w: FloatArray
+    request_wh: FloatArray
+    target_wh: FloatArray
+    delivered_wh: FloatArray
+    left_s: float
+    calls: tuple[Call, ...]
+    is_healthy: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Setpoints and their reasons; arrays (n_devices,).
+
+    Parameters
+    ----------
+    setpoint_w : float64
+        Power of a storage, limit of a load (-inf: none) or of the sun (inf: none).
+    wanted_w, granted_w : float64
+        Power before and after capacities cut it.
+    reason : int64
+        `Reason`.
+    node : int64
+        The node the reason is about, -1 if none.
+    ordered_w : float64
+        Power that the controller ordered beyond what the account wanted: events, relief, cuts; signed.
+    event_w : float64
+        The part of it that grid events ordered.
+    taken_w : float64
+        Export that the controller took away for the sake of others, >= 0.
+    """
+
+    setpoint_w: FloatArray
+    wanted_w: FloatArray
+    granted_w: FloatArray
+    reason: IntArray
+    node: IntArray
+    ordered_w: FloatArray
+    event_w: FloatArray
+    taken_w: FloatArray
+
+
+def decide(plan: ControlPlan, period: Period) -> Decision:
+    """Decide one control period; see the module's table."""
+    params, rows = plan.params, plan.storage
+    reason = np.full(params.n_devices, Reason.FOLLOW, np.int64)
+    wanted = period.inputs.solar_available_w - wanted_load_w(plan, period)
+    wanted *= period.inputs.is_present & period.is_healthy
+    low = np.where(period.is_healthy, period.p_min_w, 0.0)
+    high = np.where(period.is_healthy, period.p_max_w, 0.0)
+    base = _plan_storages(plan, period, wanted, low, high, reason)
+    event = _answer_calls(plan, period, base, low, high)
+    asked = base + event
+    reason[event != 0.0] = Reason.GRID_EVENT
+    can_wait = np.where(params.kind == Kind.VEHICLE, np.maximum(-asked, 0.0), 0.0)
+    helper = plan.relief.helper
+    relief = relieve(plan.relief, asked, low[helper], high[helper], can_wait)
+    is_helping = relief.relieved_node != NO_NODE
+    reason[is_helping] = Reason.RELIEF
+    reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
+    in_island = plan.island[plan.node_of_device]
+    reason[is_helping & in_island] = Reason.SUPPLY_FAILURE
+    grant = _grant(plan, period, relief.p_w)
+    node = np.where(grant.limiting_node != NO_NODE, grant.limiting_node, relief.relieved_node)
+    is_cut = grant.limiting_node != NO_NODE
+    reason[is_cut] = _why_cut(plan, relief.p_w, grant)[is_cut]
+    granted = grant.p_milli_w / MILLI
+    setpoint = granted.copy()
+    is_free = ~params.is_storage & ~is_cut
+    setpoint[is_free] = np.where(params.kind[is_free] == Kind.SOLAR, np.inf, -np.inf)
+    is_shared = (node != NO_NODE) & (plan.tree.depth[node] < plan.shared_depth)
+    # An event that asks for less export takes from the position too; one that asks for more does not.
+    taken = np.where(is_shared | in_island, np.maximum(base - granted, 0.0), np.maximum(-event, 0.0))
+    event_w = _event_part(event, base, granted)
+    return Decision(setpoint, relief.p_w, granted, reason, node, granted - base, event_w, taken)
+
+
+def no_decision(n_devices: int) -> Decision:
+    """Return the decision of a controller that is not there: devices go on as they were told."""
+    zero, follow = np.zeros(n_devices), np.full(n_devices, Reason.FOLLOW, np.int64)
+    return Decision(zero, zero, zero, follow, np.full(n_devices, NO_NODE, np.int64), zero, zero, zero)
+
+
+def wanted_load_w(plan: ControlPlan, period: Period) -> FloatArray:
+    """Return what loads would draw now without any limit, (n_devices,) W, >= 0."""
+    params, inputs = plan.params, period.inputs
+    demand = inputs.load_demand_w
+    if params.has_zip_loads:
+        demand = zip_power_w(demand, inputs.v_pu, params.impedance_share, params.current_share)
+    is_thermostatic = params.kind == Kind.THERMOSTATIC_LOAD
+    if is_thermostatic.any():
+        caught_up = thermostatic_demand_w(
+            demand, period.state.deferred_wh, params.recovery_time_s, params.p_max_w, PERIOD_S
+        )
+        demand = np.where(is_thermostatic, caught_up, demand)
+    return demand
+
+
+def _plan_storages(
+    plan: ControlPlan, period: Period, wanted: FloatArray, low: FloatArray, high: FloatArray, reason: IntArray
+) -> FloatArray:
+    """Return wanted power with storages on plan or on target, and write their reasons."""
+    rows, tracking = plan.storage, plan.storage[plan.is_tracking]
+    base = wanted.copy()
+    base[rows] = np.clip(period.planned_w[rows], low[rows], high[rows])
+    reason[rows] = Reason.SCHEDULE
+    in_island = plan.island[plan.connection_of_account]
+    has_target = ~np.isnan(period.target_wh) & ~in_island
+    account = plan.account_of_device[tracking]
+    _serve_requests(period, base, tracking[~has_target[account]], low, reason)
+    if not tracking.size:
+        return base
+    others = base.copy()
+    others[tracking] = 0.0
+    required = required_power_w(period.target_wh, period.delivered_wh, period.left_s)
+    required = required - sum_by(plan.account_of_device, others, plan.n_accounts)
+    required = np.where(has_target, required, 0.0)
+    tracked = track(account, base[tracking], low[tracking], high[tracking], required, has_target)
+    is_moved = np.abs(tracked.p_w - period.planned_w[tracking]) > SAME_POWER_W
+    reason[tracking] = np.where(has_target[account] & is_moved, Reason.TRACKING, reason[tracking])
+    missing = tracked.missing_w[account]
+    at_top = (missing > SAME_POWER_W) & (tracked.p_w >= high[tracking])
+    at_bottom = (missing < -SAME_POWER_W) & (tracked.p_w <= low[tracking])
+    has_power_up = high[tracking] < plan.params.p_discharge_max_w[tracking] - SAME_POWER_W
+    has_power_down = low[tracking] > SAME_POWER_W - plan.params.p_charge_max_w[tracking]
+    reason[tracking] = np.select(
+        [at_top & has_power_up, at_bottom & has_power_down, at_top | at_bottom],
+        [Reason.RESERVE, Reason.FULL, Reason.POWER_LIMIT],
+        reason[tracking],
+    )
+    base[tracking] = tracked.p_w
+    return base
+
+
+def _serve_requests(
+    period: Period, base: FloatArray, free: IntArray, low: FloatArray, reason: IntArray
+) -> None:
+    """Charge storages without target and plan that asked for energy."""
+    asking = free[(period.request_wh[free] > 0.0) & (period.planned_w[free] == 0.0)]
+    p_w = -period.request_wh[asking] * (3_600.0 / max(period.left_s, REQUEST_TIME_S))
+    base[asking] = np.maximum(p_w, low[asking])
+    reason[asking] = Reason.REQUEST
+
+
+def _answer_calls(
+    plan: ControlPlan, period: Period, base: FloatArray, low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """Return what grid events add to each device, W, signed."""
+    event = np.zeros(base.size)
+    if not period.calls:
+        return event
+    params, state = plan.params, period.state
+    for call in period.calls:
+        now = base + event
+        if call.requested_w > 0:
+            room = np.minimum(high, call.p_max_w) - now
+            weight = state.energy_wh - params.reserve_wh
+        else:
+            room = now - np.maximum(low, call.p_min_w)
+            weight = params.capacity_wh * state.capacity_factor - state.energy_wh
+        takes_part = call.members & params.is_storage & period.is_healthy & period.inputs.is_present
+        takes_part &= ~plan.island[plan.node_of_device]
+        shares = share_event(
+            round(abs(call.requested_w) * MILLI),
+            np.floor(np.maximum(room, 0.0) * MILLI).astype(np.int64),
+            np.maximum(weight, 0.0),
+            takes_part,
+        )
+        event += np.copysign(shares / MILLI, call.requested_w)
+    return event
+
+
+def _event_part(event: FloatArray, base: FloatArray, granted: FloatArray) -> FloatArray:
+    """Return the part of the events' shares that was granted: what was cut is no contribution."""
+    return np.where(event > 0, np.clip(granted - base, 0.0, event), -np.clip(base - granted, 0.0, -event))
+
+
+def _grant(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
+    """Allocate, counting for each storage only what its ramp assures.
+
+    Where a storage still flows beyond its grant until it has ramped down, the others are granted again with
+    that flow held, so that nobody takes its place before it is free.
+    """
+    rows, p_now = plan.storage, period.state.p_w[plan.storage]
+    reach = plan.params.ramp_w_per_s[rows] * FIRMWARE_STEP_S
+    assured = wanted.copy()
+    assured[rows] = np.clip(wanted[rows], p_now - reach, p_now + reach)
+    first = allocate_net(plan.net, _milli(wanted), _milli(assured), plan.weight)
+    granted = first.p_milli_w[rows] / MILLI
+    flows_on = np.sign(p_now) * np.maximum(np.abs(p_now) - reach, 0.0)
+    if np.all((np.abs(flows_on) <= np.abs(granted)) & (flows_on * granted >= 0.0)):
+        return first
+    held = np.zeros(wanted.size)
+    held[rows] = flows_on
+    assured[rows] = np.clip(granted, p_now - reach, p_now + reach)
+    again = allocate_net(plan.net, first.p_milli_w, _milli(assured), plan.weight, _milli(held))
+    return NetGrant(
+        again.p_milli_w, np.where(again.limiting_node != NO_NODE, again.limiting_node, first.limiting_node)
+    )
+
+
+def _milli(p_w: FloatArray) -> IntArray:
+    return np.rint(p_w * MILLI).astype(np.int64)
+
+
+def _why_cut(plan: ControlPlan, wanted: FloatArray, grant: NetGrant) -> IntArray:
+    """Return PRIORITY where a more important import below the limiting node comes first, else CAPACITY."""
+    best = np.full(plan.tree.n_nodes, np.iinfo(np.int64).max, np.int64)
+    importers = np.flatnonzero(wanted < 0)
+    np.minimum.at(best, plan.node_of_device[importers], plan.import_class[importers])
+    for level in plan.tree.levels[:0:-1]:
+        np.minimum.at(best, plan.tree.parent[level], best[level])
+    is_outranked = (wanted < 0) & (plan.import_class > best[grant.limiting_node])
+    return np.where(is_outranked, Reason.PRIORITY, Reason.CAPACITY).astype(np.int64)

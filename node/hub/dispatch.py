@@ -1,0 +1,130 @@
+"""Dispatch: turn an interval's schedule into leased setpoints, run the devices, and report what happened."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.parameters import FleetParameters
+from node.controller.control_plan import plan_control
+from node.controller.network import CapacityTree
+from node.errors import Permanent
+from node.hub.dispatch_clock import timeline
+from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
+from node.hub.dispatch_run import IntervalRun
+from node.hub.dispatch_state import World, first_world
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+class BadSchedule(Permanent):
+    """A schedule or inputs of the wrong shape, or a power that is no number; names the first offending row."""
+
+
+class Dispatch:
+    """The controller's service for one community.
+
+    Parameters
+    ----------
+    tree : CapacityTree
+    params : FleetParameters
+    node_of_device : int64 (n_devices,)
+        The account's connection, or a node below it (PDU, rack, outlet).
+    account_of_device : int64 (n_devices,)
+    connection_of_account : int64 (n_accounts,)
+        Node of each account's connection.
+    lends : bool (n_devices,) or None
+        Storages that also help beyond their own connection when a shared node is overloaded or an island.
+    interval_s : int
+        Length of an interval; intervals start at whole multiples of it, unix time.
+    """
+
+    def __init__(
+        self,
+        tree: CapacityTree,
+        params: FleetParameters,
+        node_of_device: IntArray,
+        account_of_device: IntArray,
+        connection_of_account: IntArray,
+        *,
+        lends: BoolArray | None = None,
+        interval_s: int = 900,
+    ) -> None:
+        self.plan = plan_control(
+            tree, params, node_of_device, account_of_device, connection_of_account, lends
+        )
+        self.interval_s = interval_s
+
+    def first_world(self) -> World:
+        """Return the world before the first interval."""
+        return first_world(self.plan.params)
+
+    def run_interval(
+        self,
+        interval: int,
+        world: World,
+        inputs: IntervalInputs,
+        schedule: Schedule,
+        is_healthy: BoolArray | None = None,
+    ) -> tuple[World, IntervalOutcome]:
+        """Run one interval; the same arguments give the same bytes.
+
+        Parameters
+        ----------
+        interval : int
+            Index; it starts at `interval * interval_s`, unix time.
+        is_healthy : bool (n_devices,) or None
+            False: taken out, its power held at zero. None: all are healthy.
+
+        Raises
+        ------
+        BadSchedule
+            Before anything changed.
+        """
+        plan = self.plan
+        self._check(schedule)
+        start_s = interval * self.interval_s
+        healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
+        stops = timeline(start_s, self.interval_s, inputs, schedule)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy)
+        after = run.run()
+        ledger = run.ledger
+        position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
+        return after, IntervalOutcome(
+            interval=interval,
+            energies=ledger.energies(),
+            energy_wh=after.fleet.stored_wh(),
+            net_export_wh=ledger.delivered_wh,
+            curtailments=ledger.curtailments(position_wh),
+            unserved_wh_by_class=ledger.unserved_wh_by_class(),
+            curtailed_wh_by_class=ledger.curtailed_wh_by_class(),
+            nodes=ledger.nodes(),
+            setpoints=ledger.setpoint_log(tuple(e.name for e in schedule.events)),
+            event_wh=ledger.event_wh,
+            n_periods=ledger.n_periods,
+            n_coasts=ledger.n_coasts,
+            notes=tuple(run.notes),
+        )
+
+    def _check(self, schedule: Schedule) -> None:
+        plan = self.plan
+        shapes = [
+            ("target_export_wh", schedule.target_export_wh, plan.n_accounts),
+            ("planned_p_w", schedule.planned_p_w, plan.params.n_devices),
+        ]
+        if schedule.position_wh is not None:
+            shapes.append(("position_wh", schedule.position_wh, plan.n_accounts))
+        for name, values, length in shapes:
+            if values.shape != (length,):
+                raise BadSchedule(f"{name} has shape {values.shape}: need ({length},)")
+        wrong = np.flatnonzero(~np.isfinite(schedule.planned_p_w))
+        if wrong.size:
+            device = int(wrong[0])
+            raise BadSchedule(
+                f"planned_p_w of {plan.params.names[device]} is {schedule.planned_p_w[device]}: need a number"
+            )
+        infinite = np.flatnonzero(np.isinf(schedule.target_export_wh))
+        if infinite.size:
+            raise BadSchedule(
+                f"target_export_wh of account {int(infinite[0])} is infinite: need a number or nan"
+            )

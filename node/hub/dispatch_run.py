@@ -1,0 +1,251 @@
+"""One interval on the event-driven clock: 100 ms periods while something changes, one coast when nothing does.
+
+| phase | how long a step is | what happens |
+|---|---|---|
+| burst | 100 ms, the controller's period | measure, decide, send what changed, firmware, devices |
+| coast | to the next stop or renewal | the same code; setpoints are trimmed to the milliwatt first |
+
+A burst begins at every stop (new inputs, grid event, failure, takeover) and whenever a decision moves a setpoint by
+more than a small deadband; it ends when no setpoint moved and no power ramped in the last period. No storage can
+reach a bound inside a coast: its power was promised by `deliverable_w` for longer than the coast lasts.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.firmware import Verdict, command, receive, setpoints
+from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
+from devices.specification import Mode, Permission
+from devices.state import FleetInputs, FleetState
+from node.controller.control_plan import ControlPlan, islanded
+from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.reasons import Reason
+from node.hub.dispatch_clock import MS_PER_S, Timeline
+from node.hub.dispatch_ledger import Ledger
+from node.hub.dispatch_records import IntervalInputs, Schedule
+from node.hub.dispatch_state import DispatchState, World
+
+PERIOD_MS = 100
+# Firmware falls back to the safe state this long after the last word of the controller.
+LEASE_MS = 300_000
+RENEW_MS = 200_000
+# A burst that does not settle (a ramp of many minutes) goes on in coarse steps: ramps are exact in any step.
+LONGEST_BURST_PERIODS = 50
+DEADBAND_PU = 1e-3
+DEADBAND_W = 0.05
+LIMIT_DEADBAND_W = 1.0
+TRIM_W = 0.01
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+class IntervalRun:
+    """The running interval: devices, the controller's memory, the books."""
+
+    def __init__(
+        self,
+        plan: ControlPlan,
+        start_s: int,
+        timeline: Timeline,
+        world: World,
+        inputs: IntervalInputs,
+        schedule: Schedule,
+        is_healthy: BoolArray,
+    ) -> None:
+        self._normal_plan = self._plan = plan
+        self._start_s = start_s
+        self._timeline = timeline
+        self._inputs = inputs
+        self._schedule = schedule
+        self._is_healthy = is_healthy
+        self._fleet = world.fleet
+        memory = world.dispatch
+        self._sequence, self._fence = memory.sequence, memory.fence
+        self._setpoint_w = memory.setpoint_w.copy()
+        self._logged_w = memory.logged_w.copy()
+        self._reason, self._node = memory.reason.copy(), memory.node.copy()
+        self._request_wh = np.zeros(plan.params.n_devices)
+        self._limits: tuple[FloatArray, FloatArray] | None = None
+        self._calls: tuple[Call, ...] = ()
+        self._failed: tuple[int, ...] = ()
+        self._decision = no_decision(plan.params.n_devices)
+        self._is_settled = False
+        self._burst_periods = 0
+        self._renew_ms = 0
+        self.ledger = Ledger(plan)
+        self.notes: list[str] = []
+        params = plan.params
+        self._deadband_w = np.where(
+            params.is_storage,
+            np.maximum(
+                DEADBAND_W,
+                DEADBAND_PU
+                * np.where(params.is_storage, params.p_charge_max_w + params.p_discharge_max_w, 0.0),
+            ),
+            LIMIT_DEADBAND_W,
+        )
+
+    def run(self) -> World:
+        """Run to the interval's end and return the world there."""
+        now_ms = 0
+        was_silent = False
+        while now_ms < self._timeline.end_ms:
+            stop_ms = self._timeline.next_stop_ms(now_ms)
+            is_silent = self._timeline.is_silent(now_ms)
+            if was_silent and not is_silent:
+                self._fence += 1
+                self.notes.append(
+                    f"controller {self._fence} took over at {self._start_s + now_ms / MS_PER_S}"
+                )
+            was_silent = is_silent
+            now_ms += self._wait(now_ms, stop_ms) if is_silent else self._act(now_ms, stop_ms)
+            if now_ms == stop_ms:
+                self._is_settled = False
+                self._burst_periods = 0
+                self._renew_ms = now_ms
+                self._limits = None
+        memory = DispatchState(
+            self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
+        )
+        return World(self._fleet, memory)
+
+    def _act(self, now_ms: int, stop_ms: int) -> int:
+        """Run one control period or coast; return its length in milliseconds."""
+        inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
+        self._follow_failures(now_ms)
+        if self._limits is None:
+            self._measure_limits(now_ms, inputs)
+        decision = decide(self._plan, self._period(now_ms, inputs))
+        self._decision = decision
+        self.ledger.add_decision(decision)
+        change = _change_w(decision.setpoint_w, self._setpoint_w)
+        has_moved = change > self._deadband_w
+        is_coast = self._is_settled and not has_moved.any()
+        is_changed = change > TRIM_W if is_coast else has_moved
+        if now_ms >= self._renew_ms:
+            self._renew_ms = now_ms + RENEW_MS
+            self._send(np.arange(change.size), is_changed, decision, now_ms)
+        elif is_changed.any():
+            rows = np.flatnonzero(is_changed)
+            self._send(rows, is_changed[rows], decision, now_ms)
+        dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(PERIOD_MS, stop_ms - now_ms)
+        is_quiet = self._step(now_ms, inputs, dt_ms)
+        if is_coast:
+            self.ledger.n_coasts += 1
+            return dt_ms
+        self.ledger.n_periods += 1
+        self._burst_periods += 1
+        self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
+        return dt_ms
+
+    def _wait(self, now_ms: int, stop_ms: int) -> int:
+        """Let devices go on alone: nobody commands."""
+        self._step(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)], stop_ms - now_ms)
+        return stop_ms - now_ms
+
+    def _follow_failures(self, now_ms: int) -> None:
+        failed = self._timeline.failed_nodes(now_ms)
+        if failed == self._failed:
+            return
+        at_s = self._start_s + now_ms / MS_PER_S
+        names = self._normal_plan.tree.names
+        self.notes += [
+            f"supply of {names[node]} failed at {at_s}" for node in failed if node not in self._failed
+        ]
+        self.notes += [
+            f"supply of {names[node]} is back at {at_s}" for node in self._failed if node not in failed
+        ]
+        self._failed = failed
+        self._plan = islanded(self._normal_plan, np.array(failed, np.int64))
+
+    def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
+        """Ask what devices can hold until the interval ends, and until each active event ends.
+
+        Asked at stops only: who holds no more than was promised keeps the promise alive.
+        """
+        fleet, params = self._fleet, self._plan.params
+        if self._failed:
+            # An island may use the owners' reserves: that is what they are for.
+            in_island = self._plan.island[self._plan.node_of_device] & params.is_storage
+            fleet = replace(fleet, mode=np.where(in_island, Mode.EMERGENCY, fleet.mode))
+        left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
+        self._limits = deliverable_w(params, fleet, inputs, left_s)
+        calls = []
+        for row in self._timeline.active_events(now_ms):
+            event = self._schedule.events[row]
+            horizon_s = (self._timeline.event_ms[row][1] - now_ms) / MS_PER_S
+            low, high = deliverable_w(
+                params, fleet, inputs, min(max(horizon_s, SHORTEST_STEP_S), LONGEST_STEP_S)
+            )
+            members = params.is_storage if event.members is None else event.members
+            calls.append(Call(event.direction * event.requested_w, members, low, high))
+        self._calls = tuple(calls)
+
+    def _period(self, now_ms: int, inputs: FleetInputs) -> Period:
+        assert self._limits is not None
+        return Period(
+            state=self._fleet,
+            inputs=inputs,
+            p_min_w=self._limits[0],
+            p_max_w=self._limits[1],
+            planned_w=self._schedule.planned_p_w,
+            request_wh=self._request_wh,
+            target_wh=self._schedule.target_export_wh + self.ledger.ordered_wh,
+            delivered_wh=self.ledger.delivered_wh,
+            left_s=(self._timeline.end_ms - now_ms) / MS_PER_S,
+            calls=self._calls,
+            is_healthy=self._is_healthy,
+        )
+
+    def _send(self, rows: IntArray, is_changed: BoolArray, decision: Decision, now_ms: int) -> None:
+        """Send one batch of leased setpoints and log those that say something new."""
+        params = self._plan.params
+        now_s, until_s = self._start_s + now_ms / MS_PER_S, self._start_s + (now_ms + LEASE_MS) / MS_PER_S
+        self._sequence += 1
+        in_island = self._plan.island[self._plan.node_of_device[rows]] & params.is_storage[rows]
+        # A renewal within the deadband repeats the setpoint in force.
+        wanted = np.where(is_changed, decision.setpoint_w[rows], self._setpoint_w[rows])
+        batch = setpoints(
+            rows, wanted, self._sequence, now_s, until_s, self._fence, params.issuer[rows],
+            np.where(in_island, Permission.EMERGENCY, Permission.KEEP_RESERVE),
+        )  # fmt: skip
+        self._fleet, verdict = receive(params, self._fleet, batch, now_s)
+        is_accepted = verdict == Verdict.ACCEPTED
+        told = rows[is_accepted & is_changed]
+        was_limited = np.isfinite(self._setpoint_w[told])
+        self._setpoint_w[told] = decision.setpoint_w[told]
+        reason = decision.reason[told]
+        is_lifted = ~np.isfinite(decision.setpoint_w[told]) & was_limited
+        reason = np.where(is_lifted, Reason.RELEASED, reason)
+        self._logged_w[told] = decision.granted_w[told]
+        self._reason[told], self._node[told] = reason, decision.node[told]
+        # Who was never limited and still is not has nothing to report.
+        news = np.isfinite(decision.setpoint_w[told]) | is_lifted
+        if news.any():
+            said = told[news]
+            self.ledger.add_setpoints(
+                said, self._logged_w[said], now_s, self._sequence, until_s, reason[news], self._node[said]
+            )
+
+    def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> bool:
+        """Run firmware and devices; return whether no power moved."""
+        params = self._plan.params
+        fleet, told = command(params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
+        self._request_wh = told.request_wh
+        before: FleetState = self._fleet
+        dt_s = dt_ms / MS_PER_S
+        self._fleet, flows = step(params, fleet, inputs, told.setpoint_w, dt_s)
+        self.ledger.add_step(flows, self._decision, dt_s)
+        moved = np.abs(self._fleet.p_w - before.p_w)
+        return not bool(np.any(moved > self._deadband_w))
+
+
+def _change_w(new: FloatArray, old: FloatArray) -> FloatArray:
+    """Return how far setpoints moved; inf where a limit appeared, vanished, or nothing was said before."""
+    is_same = new == old
+    change = np.abs(np.where(is_same, 0.0, new) - np.where(is_same, 0.0, old))
+    return np.where(np.isnan(change), np.inf, change)
