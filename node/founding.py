@@ -12,10 +12,9 @@ from eth_hash.auto import keccak
 from market.units import PICO_PER_CREDIT
 from node.chain import contracts as deployment_of
 from node.chain.contracts import FEES, GRID, Contracts, Deployment, Parameters, Roles
-from node.chain.direct import transact
+from node.chain.direct import DirectCall, produced_at, transact, transact_all
 from node.chain.keys import LocalSigner, derive
-from node.chain.ports import Address, CallReverted, ProducingChain
-from node.chain.transactions import sign_transaction
+from node.chain.ports import Address, ProducingChain
 from node.scenario import Scenario
 
 DEPLOY_GAS = 16_000_000
@@ -175,33 +174,14 @@ class _Founder:
 
     def __init__(self, chain: ProducingChain, at_s: int) -> None:
         self._chain = chain
-        self._at_s = at_s
+        self._mine = produced_at(chain, lambda: at_s)
 
     def create(self, signer: LocalSigner, data: bytes) -> Address:
-        receipt = transact(self._chain, signer, None, data, gas=DEPLOY_GAS, mine=self._mine)
+        receipt = transact(self._chain, DirectCall(signer, None, data, DEPLOY_GAS), self._mine)
         assert receipt.contract is not None
         return receipt.contract
 
     def run(self, calls: Sequence[tuple[LocalSigner, Address, bytes]]) -> None:
         for at in range(0, len(calls), STEP_SIZE):
-            hashes = [self._send(*call) for call in calls[at : at + STEP_SIZE]]
-            self._mine()
-            for transaction_hash in hashes:
-                receipt = self._chain.receipt(transaction_hash)
-                if receipt is None or not receipt.is_success:
-                    raise CallReverted(self._chain.revert_reason(transaction_hash) or "founding step failed")
-
-    def _send(self, signer: LocalSigner, to: Address, data: bytes) -> bytes:
-        raw, _ = sign_transaction(
-            signer,
-            chain_id=self._chain.chain_id,
-            nonce=self._chain.nonce(signer.address, is_pending=True),
-            to=to,
-            data=data,
-            gas=STEP_GAS,
-            fees=self._chain.fees(),
-        )
-        return self._chain.send_raw(raw)
-
-    def _mine(self) -> None:
-        self._chain.produce_block(max(self._at_s, self._chain.head().timestamp_s + 1))
+            step = [DirectCall(signer, to, data, STEP_GAS) for signer, to, data in calls[at : at + STEP_SIZE]]
+            transact_all(self._chain, step, self._mine)

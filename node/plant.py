@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from devices.converter import Converter
 from devices.parameters import FleetParameters, build_fleet
 from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
+from devices.state import FleetInputs
 from devices.storage_tables import StorageKind
 from node.hub.dispatch_records import IntervalInputs
 from node.profiles import ProfileSet
@@ -90,31 +91,24 @@ class Plant:
         """
         column = profiles.column(interval)
         offsets, is_home = self._presence(interval)
-        n_steps = offsets.size
         load = profiles.load_w[self.participant, column] * self.load_share_pu
         is_solar = self.fleet.kind == Kind.SOLAR
         solar = np.where(is_solar, profiles.solar_w[self.participant, column], 0.0)
-        is_present = np.ones((n_steps, self.fleet.n_devices), np.bool_)
-        is_present[:, self.vehicles] = is_home
-        driving = np.zeros((n_steps, self.fleet.n_devices))
-        driving[:, self.vehicles] = np.where(is_home, 0.0, self.driving_w())
-        return IntervalInputs(
-            offset_s=offsets,
-            load_demand_w=np.tile(load, (n_steps, 1)),
-            solar_available_w=np.tile(solar, (n_steps, 1)),
-            is_present=is_present,
-            driving_w=driving,
-        )
+        driving_w = self.driving_w()
+        steps = []
+        for home in is_home:
+            is_present = np.ones(self.fleet.n_devices, np.bool_)
+            is_present[self.vehicles] = home
+            driving = np.zeros(self.fleet.n_devices)
+            driving[self.vehicles] = np.where(home, 0.0, driving_w)
+            steps.append(FleetInputs(load, solar, is_present, driving))
+        return IntervalInputs(tuple(offsets.tolist()), tuple(steps))
 
     def driving_w(self) -> FloatArray:
         """Return the mean power that each car draws from its battery while away, `(n_vehicles,)`."""
         away_s = np.array([_away_minutes(car) * 60.0 for car in self.cars])
         trip_wh = np.array([car.trip_wh for car in self.cars])
         return trip_wh * 3_600.0 / np.maximum(away_s, 1.0)
-
-    def is_home(self, interval: int) -> NDArray[np.bool_]:
-        """Return which cars are plugged in at each minute-exact step's start of an interval, first step only."""
-        return self._presence(interval)[1][0]
 
     def presence_pu(self, intervals: range) -> FloatArray:
         """Return the share of each interval that each car is plugged in, `(n_vehicles, n_intervals)`."""
@@ -301,6 +295,28 @@ def _rotating_or_bank(
         initial_wh=floor_wh + device.soc_start_pu * device.capacity_wh,
         ramp_w_per_s=device.p_max_w / ramp_s,
     )
+
+
+_KIND_NAMES = {
+    Kind.LOAD: "load",
+    Kind.THERMOSTATIC_LOAD: "load",
+    Kind.SOLAR: "solar",
+    Kind.BATTERY: "battery",
+    Kind.SERVER_BACKUP: "bbu",
+    Kind.SUPERCAPACITOR: "supercapacitor",
+    Kind.FLYWHEEL: "flywheel",
+    Kind.KINETIC_MODULE: "kinetic",
+    Kind.VEHICLE: "ev",
+    Kind.PDU_MODULE: "pdu_module",
+}
+
+
+def kind_name(fleet: FleetParameters, row: int) -> str:
+    """Return what people call a device's kind; loads carry their priority class."""
+    kind = Kind(int(fleet.kind[row]))
+    if kind is Kind.LOAD:
+        return f"load ({Priority(int(fleet.priority[row])).name.lower()})"
+    return _KIND_NAMES[kind]
 
 
 def describe(plant: Plant, row: int) -> dict[str, Any]:

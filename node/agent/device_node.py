@@ -146,15 +146,20 @@ class AgentFleet:
         is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
         return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
 
-    def intraday(self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule) -> int:
-        """Publish the orders of a later round of `interval`, from what is known as interval `at` goes on."""
+    def intraday(
+        self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
+    ) -> int:
+        """Publish the orders of a later round of `interval`, from what is known as interval `at` goes on.
+
+        `now` is what `begin` decided for interval `at`; None if that interval is not delivered.
+        """
         outlook = self._outlook(at, range(at, at + self._n_horizon))
         assert self._plan is not None  # `begin` has planned
         span = range(at, interval + 1)
         days = storage_view.calendar(self._plant, span)
         usable = storage_view.usable_wh(self._plant, state)
         for k in range(interval - at):
-            power = now.power_w if k == 0 else np.zeros_like(usable)
+            power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
         batch = intraday_orders(
             self._storages, outlook, self._plan, interval - at, usable, days.is_present[:, -1], round_number
@@ -239,6 +244,19 @@ class AgentFleet:
             return SignedOrder(order, 0, 0)
         r, vs = typed_data.sign(self._signer_of[order.account], self._domain, order)
         return SignedOrder(order, r, vs)
+
+    def planned_export_wh(self, intervals: range) -> FloatArray:
+        """Return the net export that each account plans for intervals ahead, `(n_accounts, n_intervals)`.
+
+        Forecast load and sun with the storages' current plan: what an account commits to before an event.
+        """
+        assert self._plan is not None
+        plan = self._plan
+        outlook = self._outlook(plan.first, range(plan.first, plan.first + plan.n_intervals))
+        columns = np.arange(intervals.start, intervals.stop) - plan.first
+        net = outlook.net_export_wh[:, columns].copy()
+        np.add.at(net, self._storages.account, plan.power_w[:, columns] * plan.hours)
+        return net
 
     def to_bytes(self) -> bytes:
         """Return what the agents must remember across a restart: their current plan."""

@@ -121,10 +121,6 @@ class Clearing:
         price = result.price_micro_per_kwh
         rows = self._fill_rows(where, selection, result.fills_milli_wh, filled, price)
         connection.execute(insert(fills), rows)
-        for row in rows:
-            self._desk.fill(
-                interval, row["account"], row["quantity_milli_wh"], row["is_buy"], row["amount_pico"]
-            )
         self._record_trades(connection, where, selection, result.fills_milli_wh, filled, price)
 
     def _filled(

@@ -18,7 +18,7 @@ from market.margin import AccountExposure, Sides
 from market.orders import Order
 from node.hub.registry import Registry
 from node.store.tables_chain import chain_accounts
-from node.store.tables_market import fills, orders, rounds
+from node.store.tables_market import fills, orders, readings, rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,19 @@ class Standing:
 class MarginDesk:
     """Exposure and standing of every account."""
 
-    def __init__(self, registry: Registry, tariff_of: Callable[[int], Tariff], read: int) -> None:
-        """Begin with accounts whose newest read interval is `read`, and no orders."""
+    def __init__(
+        self,
+        registry: Registry,
+        tariff_of: Callable[[int], Tariff],
+        read: int,
+        *,
+        is_bounded: bool = True,
+    ) -> None:
+        """Begin with accounts whose newest read interval is `read`, and no orders.
+
+        `is_bounded` is False in studies without a chain: there is no balance that an order could exceed.
+        """
+        self._is_bounded = is_bounded
         self._exposure = {
             int(account): AccountExposure(int(capacity), read, tariff_of)
             for account, capacity in zip(
@@ -55,7 +66,7 @@ class MarginDesk:
         OrderRefused
             For lack of margin, capacity beyond the connection, or debt; nothing is changed.
         """
-        standing = self._standing.get(order.account)
+        standing = self._standing.get(order.account) if self._is_bounded else _BOTTOMLESS
         if standing is None:
             raise OrderRefused(RefusalReason.MARGIN, f"account {order.account} has no balance on chain yet")
         before = self._exposure[order.account].admit(order, standing.balance_pico, in_debt=standing.in_debt)
@@ -67,12 +78,13 @@ class MarginDesk:
             self._exposure[account].close_round(interval, filled.get(account, ()))
 
     def settled(self, connection: Connection, interval: int) -> None:
-        """Note that an interval's fills and readings are on chain, and what the accounts hold now."""
+        """Note that an interval's fills and readings are settled, and what the accounts hold now."""
         for row in connection.execute(select(fills).where(fills.c.interval == interval)):
             self._exposure[row.account].book(interval, row.is_buy, row.quantity_milli_wh, _all_in(row))
-        for row in connection.execute(select(chain_accounts.c.account, chain_accounts.c.read)):
-            if row.account in self._exposure and row.read >= interval:
-                self._exposure[row.account].read(interval)
+        for account in connection.execute(
+            select(readings.c.account).where(readings.c.interval == interval)
+        ).scalars():
+            self._exposure[account].read(interval)
         self.refresh(connection)
 
     def refresh(self, connection: Connection) -> None:
@@ -119,6 +131,7 @@ class MarginDesk:
 
 
 _UNBOUNDED_PICO = 2**200  # what was admitted once is admitted again, whatever the balance is now
+_BOTTOMLESS = Standing(_UNBOUNDED_PICO, in_debt=False)
 
 
 def _all_in(row: Any) -> int:

@@ -75,6 +75,10 @@ class Trading:
         """Return the number that the next accepted order will get."""
         return self._next_sequence
 
+    def forget_before(self, interval: int) -> None:
+        """Drop from the book what is settled; the store keeps it."""
+        self._book.forget_before(interval)
+
     def submit(self, batches: Sequence[OrderBatch]) -> list[Receipts]:
         """Check and accept orders of several accounts in one durable transaction.
 

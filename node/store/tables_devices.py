@@ -77,10 +77,11 @@ node_intervals = Table(
     Column("is_export_binding", Boolean, nullable=False),
 )
 
-# The world at the end of an interval: what a restarted simulation continues from.
+# What a restarted simulation continues from, each with the interval at whose end it was taken.
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("interval", Integer, primary_key=True, autoincrement=False),
-    Column("world", LargeBinary, nullable=False),
+    Column("name", String, primary_key=True),  # world, meters, plan
+    Column("interval", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )

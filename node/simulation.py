@@ -1,0 +1,375 @@
+"""The live system on a virtual clock: every step of an interval really happens, in the order it would.
+
+```
+start      agents decide what they aim at; storages may be planned anew
+gates      agents sign and publish orders, the door answers, the round clears
+delivery   controller and devices, 100 ms periods where something changes
+end        meters sign, the hub stores readings and plans the settlement: one transaction with the checkpoint
+after      the chain mines, the watcher projects, store and chain are compared
+```
+
+Whatever kills the process, the next start continues from the last checkpoint: everything before it is durable,
+everything after it is done again and finds what is there already.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from sqlalchemy import Connection, delete, insert, select
+
+from market.rounds import RoundDue
+from market.units import MILLI_WH_PER_WH
+from node.agent.strategy import Schedule as Aim
+from node.bus.messages import TOPIC_ORDERS, CurtailmentNotice, Message, OrderBatch
+from node.chain import typed_data
+from node.chain.reconcile import reconcile_or_halt
+from node.chain.sender import ContractCall, SettlementHalted
+from node.community import FIRST_ACCOUNT, Community, last_settled
+from node.founding import install_calls
+from node.hub.dispatch_records import IntervalOutcome, Schedule
+from node.hub.dispatch_state import World, world_from_bytes
+from node.hub.flexibility import Flexibility
+from node.store.tables_chain import outbox
+from node.store.tables_devices import checkpoints, device_intervals, node_intervals, setpoints
+from node.store.tables_market import tariffs
+
+# Agents hand in their orders this long before the gate closes.
+BEFORE_GATE_S = 30
+# A chain that needs more blocks than this for one interval's transactions is not making progress.
+MAX_BLOCKS_PER_INTERVAL = 50
+# Waiting orders are taken in by the door in batches of this many messages: one transaction each.
+DOOR_BATCH = 5_000
+
+
+@dataclass(slots=True)
+class Times:
+    """Wall-clock seconds spent, by room: for benchmarks, never part of a result."""
+
+    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def of(self, room: str) -> Iterator[None]:
+        """Add the time of the block to a room."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent_s[room] += time.perf_counter() - began
+
+
+class Simulation:
+    """Runs a community's intervals one after the other, and continues where it was stopped."""
+
+    def __init__(self, community: Community) -> None:
+        self.community = community
+        self.times = Times()
+        self._length_s = community.scenario.interval_s
+        self._first = community.scenario.delivery_intervals().start
+        self._batches: list[OrderBatch] = []
+        self._world = community.dispatch.first_world()
+        self._flexibility = Flexibility(community)
+        self._saved_plan = b""
+        community.bus.subscribe(TOPIC_ORDERS, self._collect)
+        self._done = self._restore()
+
+    @property
+    def next_interval(self) -> int:
+        """The interval that is delivered next."""
+        return self._done + 1
+
+    def run(self, stop: int, on_interval: Callable[[int], None] = lambda _interval: None) -> None:
+        """Deliver all intervals up to `stop`, exclusive.
+
+        Raises
+        ------
+        SettlementHalted
+            If store and chain differ in any account, naming it and the amount.
+        """
+        if self.next_interval == self._first:
+            self._open()
+        elif self.next_interval < stop:
+            self._catch_up()
+        for interval in range(self.next_interval, stop):
+            self._deliver(interval)
+            self._done = interval
+            on_interval(interval)
+
+    # -------------------------------------------------------------- start
+
+    def _restore(self) -> int:
+        """Take up the last checkpoint; return the newest interval that is metered."""
+        community = self.community
+        with community.store.read() as connection:
+            saved = {row.name: row for row in connection.execute(select(checkpoints))}
+        if "world" not in saved:
+            return self._first - 1
+        done = saved["world"].interval
+        self._world = world_from_bytes(saved["world"].content)
+        community.meters.restore(saved["meters"].content)
+        self._saved_plan = saved["plan"].content
+        community.agents.restore(self._saved_plan)
+        per_day = 86_400 // self._length_s
+        community.view.load(range(done + 1 - 8 * per_day, done + 1 + 3 * per_day))
+        community.clock.advance_to(community.scenario.grid.end_s(done))
+        return done
+
+    def _open(self) -> None:
+        """Hold the rounds before the first delivery, and have the meters installed."""
+        community = self.community
+        start_s = community.scenario.grid.start_s(self._first)
+        opened_s = community.clock.now_s()
+        with community.store.read() as connection:
+            community.desk.refresh(connection)
+        due = [
+            one
+            for one in community.schedule.rounds_due(opened_s, start_s)
+            if one.intervals.start >= self._first
+        ]
+        for one in due:
+            self._hold(one, self._first, None)
+        community.clock.advance_to(max(community.clock.now_s(), start_s - 60))
+        self._install_meters()
+
+    def _install_meters(self) -> None:
+        community = self.community
+        if community.sender is None or community.contracts is None or community.deployment is None:
+            return
+        calls = install_calls(community.contracts, community.deployment, community.scenario, community.keys)
+        with community.store.begin() as connection:
+            known = set(connection.execute(select(outbox.c.ref).where(outbox.c.kind == "install")).scalars())
+            for ref, to, data in calls:
+                if ref not in known:
+                    call = ContractCall("install", ref, "registrar", to, data, gas=400_000)
+                    community.sender.enqueue(connection, call)
+        self._mine(int(community.clock.now_s()))
+        with community.store.read() as connection:
+            community.desk.refresh(connection)
+
+    def _catch_up(self) -> None:
+        """Finish what the last run had planned but not mined, at the times it would have had."""
+        community = self.community
+        if community.sender is None:
+            return
+        self._settle(self._done, is_new=False)
+
+    # -------------------------------------------------------------- one interval
+
+    def _deliver(self, interval: int) -> None:
+        community = self.community
+        grid = community.scenario.grid
+        start_s, end_s = grid.start_s(interval), grid.end_s(interval)
+        community.clock.advance_to(start_s)
+        with self.times.of("agents"):
+            aim = community.agents.begin(interval, self._world.fleet)
+        for due in community.schedule.rounds_due(start_s, end_s):
+            self._hold(due, interval, aim)
+        with self.times.of("dispatch"):
+            self._world, outcome = self._dispatch(interval, aim)
+            community.meters.count(outcome.net_export_wh)
+        community.clock.advance_to(end_s)
+        self._meter(interval, outcome)
+        self._settle(interval, is_new=True)
+
+    def _hold(self, due: RoundDue, at: int, aim: Aim | None) -> None:
+        """Let the agents act before a gate, then clear the round at it."""
+        community = self.community
+        if due.intervals.start <= at and aim is not None:
+            return  # its gate closed before we began: nothing to trade any more
+        now_s = community.clock.now_s()
+        community.clock.advance_to(max(now_s, due.closes_s - BEFORE_GATE_S))
+        with self.times.of("agents"):
+            if due.round_number == 0:
+                community.agents.day_ahead(at, due.intervals, self._world.fleet)
+            elif aim is None:
+                community.agents.begin(at, self._world.fleet)
+                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, None)
+            else:
+                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, aim)
+            community.bus.deliver()
+        with self.times.of("door"):
+            self._submit()
+        community.clock.advance_to(max(community.clock.now_s(), due.closes_s))
+        with self.times.of("clearing"):
+            community.clearing.clear(due.round_number, due.intervals)
+            community.view.load(due.intervals)
+            community.bus.deliver()
+
+    def _collect(self, message: Message) -> None:
+        assert isinstance(message, OrderBatch)
+        self._batches.append(message)
+
+    def _submit(self) -> None:
+        waiting, self._batches = self._batches, []
+        for at in range(0, len(waiting), DOOR_BATCH):
+            self.community.trading.submit(waiting[at : at + DOOR_BATCH])
+
+    def _dispatch(self, interval: int, aim: Aim) -> tuple[World, IntervalOutcome]:
+        community = self.community
+        plant = community.plant
+        planned_w = np.zeros(plant.fleet.n_devices)
+        planned_w[plant.storages] = aim.power_w
+        position = community.view.positions_milli_wh(range(interval, interval + 1))[:, 0]
+        schedule = Schedule(
+            target_export_wh=self._targets(aim),
+            planned_p_w=planned_w,
+            position_wh=position / MILLI_WH_PER_WH,
+            events=self._flexibility.events(interval),
+        )
+        inputs = plant.inputs(community.profiles, interval)
+        return community.dispatch.run_interval(interval, self._world, inputs, schedule)
+
+    def _targets(self, aim: Aim) -> np.ndarray:
+        """Return each account's target; accounts without storage just follow load and sun."""
+        plant = self.community.plant
+        has_storage = np.zeros(len(self.community.scenario.participants), np.bool_)
+        has_storage[plant.participant[plant.storages]] = True
+        return np.where(has_storage, aim.target_export_wh, np.nan)
+
+    # -------------------------------------------------------------- end of an interval
+
+    def _meter(self, interval: int, outcome: IntervalOutcome) -> None:
+        """Store readings, what devices did, and the checkpoint, with the settlement's plan, all or nothing."""
+        community = self.community
+        with self.times.of("signing"):
+            readings = community.meters.readings(interval)
+            notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
+        with self.times.of("store"), community.store.begin() as connection:
+            self._record_tariff(connection, interval)
+            community.metering.curtail(connection, notices)
+            community.metering.read(connection, interval, readings)
+            self._record_devices(connection, interval, outcome)
+            self._flexibility.after(connection, interval)
+            if community.settlement is not None:
+                community.settlement.plan(connection, interval)
+            self._save(connection, interval)
+
+    def _notice(self, interval: int, curtailment: object) -> CurtailmentNotice:
+        community = self.community
+        account = curtailment.account + FIRST_ACCOUNT  # type: ignore[attr-defined]
+        quantity = int(curtailment.energy_milli_wh)  # type: ignore[attr-defined]
+        r = vs = 0
+        if community.scenario.study.signing and community.chain is not None:
+            message = typed_data.Curtailment(account, interval, quantity)
+            r, vs = typed_data.sign(community.keys.role("curtailer"), community.domain, message)
+        reason = curtailment.reason.name.lower()  # type: ignore[attr-defined]
+        return CurtailmentNotice(account, interval, quantity, reason, r, vs)
+
+    def _record_tariff(self, connection: Connection, interval: int) -> None:
+        short, long = self.community.supplier.prices(range(interval, interval + 1))
+        connection.execute(
+            insert(tariffs),
+            {
+                "interval": interval,
+                "zone": 0,
+                "short_micro_per_kwh": int(short[0]),
+                "long_micro_per_kwh": int(long[0]),
+            },
+        )
+
+    def _record_devices(self, connection: Connection, interval: int, outcome: IntervalOutcome) -> None:
+        energies = outcome.energies
+        columns = {
+            name: getattr(energies, name).tolist()
+            for name in (
+                "terminal_wh",
+                "source_wh",
+                "sink_wh",
+                "stored_delta_wh",
+                "loss_wh",
+                "curtailed_wh",
+                "unserved_wh",
+            )
+        } | {"energy_wh": outcome.energy_wh.tolist()}
+        connection.execute(
+            insert(device_intervals),
+            [
+                {"interval": interval, "device": row} | dict(zip(columns, values, strict=True))
+                for row, values in enumerate(zip(*columns.values(), strict=True))
+            ],
+        )
+        topology = self.community.plant.topology
+        flows = outcome.nodes
+        connection.execute(
+            insert(node_intervals),
+            [
+                {
+                    "interval": interval,
+                    "node": name,
+                    "peak_import_w": float(flows.peak_import_w[row]),
+                    "peak_export_w": float(flows.peak_export_w[row]),
+                    "is_import_binding": bool(flows.is_import_binding[row]),
+                    "is_export_binding": bool(flows.is_export_binding[row]),
+                }
+                for row, name in enumerate(topology.ids)
+            ],
+        )
+        log = outcome.setpoints
+        rows = [
+            {
+                "device": int(log.device[i]),
+                "interval": interval,
+                "at_s": float(log.at_s[i]),
+                "sequence": int(log.sequence[i]),
+                "p_w": float(log.p_w[i]),
+                "expires_s": float(log.expires_s[i]),
+                "reason": log.reason_text(i, topology.ids),
+            }
+            for i in range(log.device.size)
+        ]
+        if rows:
+            connection.execute(insert(setpoints), rows)
+
+    def _save(self, connection: Connection, interval: int) -> None:
+        community = self.community
+        content = {"world": self._world.to_bytes(), "meters": community.meters.to_bytes()}
+        plan = community.agents.to_bytes()
+        if plan != self._saved_plan or interval == self._first:
+            content["plan"] = self._saved_plan = plan
+        connection.execute(delete(checkpoints).where(checkpoints.c.name.in_(list(content))))
+        connection.execute(
+            insert(checkpoints),
+            [{"name": name, "interval": interval, "content": data} for name, data in content.items()],
+        )
+
+    # -------------------------------------------------------------- settlement
+
+    def _settle(self, interval: int, *, is_new: bool) -> None:
+        """Have the interval mined, projected and compared, then free the margin that it bound."""
+        community = self.community
+        with self.times.of("chain"):
+            self._mine(community.scenario.grid.end_s(interval) + 1)
+        with community.store.read() as connection:
+            settled = last_settled(
+                connection, is_on_chain=community.chain is not None, before=self._first - 1
+            )
+            if settled < interval:
+                raise SettlementHalted(
+                    "interval", str(interval), f"readings are settled up to {settled} only"
+                )
+            if is_new:
+                community.desk.settled(connection, interval)
+            self._flexibility.observe(connection)
+        community.view.forget_before(interval + 1)
+        community.trading.forget_before(interval + 1)
+
+    def _mine(self, at_s: int) -> None:
+        """Drive the outbox until everything is final, in blocks from `at_s` on; compare store and chain."""
+        community = self.community
+        chain, sender, watcher = community.chain, community.sender, community.watcher
+        if chain is None or sender is None or watcher is None:
+            return
+        assert community.contracts is not None
+        assert community.deployment is not None
+        for _ in range(MAX_BLOCKS_PER_INTERVAL):
+            if sender.drive().open == 0:
+                break
+            if chain.waiting():
+                chain.produce_block(max(at_s, chain.head().timestamp_s + 1))
+        else:
+            raise SettlementHalted("outbox", str(sender.open()), "the chain does not take what waits for it")
+        watcher.ingest()
+        reconcile_or_halt(community.store, chain, community.contracts, community.deployment)
