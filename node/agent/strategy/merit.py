@@ -120,7 +120,9 @@ def deliverable_room(
         np.maximum(ceiling_wh - energy_wh + drain_wh, 0.0), fleet.p_charge_max_w * hours * eta_in
     )
     given_wh, taken_wh = given_wh * is_present, taken_wh * is_present
-    must_wh = np.clip(floor_wh - energy_wh + drain_wh, 0.0, taken_wh)
+    needed = plan.value.level_worth(after, (short + fleet.markup_micro_per_kwh) / eta_in)
+    needed_wh = np.maximum(fleet.reserve_wh, needed) - energy_wh + drain_wh
+    must_wh = np.clip(needed_wh, 0.0, taken_wh)
     value_out = plan.value.mean_between(after, energy_wh - given_wh, energy_wh)
     value_in = plan.value.mean_between(after, energy_wh + must_wh, energy_wh + taken_wh)
     net_wh = outlook.net_export_wh[owner, place]

@@ -67,8 +67,8 @@ def plan_storages(
     InvalidStorage
         If the calendar, the levels or the owners do not fit fleet and outlook.
     """
-    _check(fleet, calendar, outlook, energy_wh)
-    efficiencies = fleet.efficiencies_pu(_usual_power_w(fleet, previous))
+    check_fit(fleet, calendar, outlook, energy_wh)
+    efficiencies = usual_efficiencies_pu(fleet, previous)
     steps = worth_steps(fleet, calendar, outlook)
     value = value_stored_energy(fleet, calendar, outlook, steps, efficiencies)
     worth = StoredWorth.of(fleet, calendar, outlook, steps, efficiencies)
@@ -83,8 +83,8 @@ def plan_myopically(
     The yardstick that looking ahead has to beat: such a storage takes surplus when there is some and gives
     it back at the first need.
     """
-    _check(fleet, calendar, outlook, energy_wh)
-    efficiencies = fleet.efficiencies_pu(_usual_power_w(fleet, None))
+    check_fit(fleet, calendar, outlook, energy_wh)
+    efficiencies = usual_efficiencies_pu(fleet, None)
     borders = bin_borders(fleet)
     a = fleet.account
     middle = 0.5 * (outlook.short_micro_per_kwh[a] + outlook.long_micro_per_kwh[a]).mean(axis=1)
@@ -121,18 +121,19 @@ def _plan_forward(
     return StoragePlan(outlook.first, outlook.hours, value, power, levels, eta_in, eta_out)
 
 
-def _usual_power_w(fleet: StorageFleet, previous: StoragePlan | None) -> Floats:
-    """Return the mean power of those intervals in which the earlier plan moved energy."""
+def usual_efficiencies_pu(fleet: StorageFleet, previous: StoragePlan | None) -> tuple[Floats, Floats]:
+    """Return charge and discharge efficiency at the mean power at which the earlier plan moved energy."""
     typical = TYPICAL_LOAD_PU * np.maximum(fleet.p_charge_max_w, fleet.p_discharge_max_w)
     if previous is None:
-        return typical
+        return fleet.efficiencies_pu(typical)
     moved = np.abs(previous.power_w)
     is_active = moved > 0
     count = is_active.sum(axis=1)
-    return np.where(count > 0, (moved * is_active).sum(axis=1) / np.maximum(count, 1), typical)
+    return fleet.efficiencies_pu(np.where(count > 0, moved.sum(axis=1) / np.maximum(count, 1), typical))
 
 
-def _check(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook, energy_wh: Floats) -> None:
+def check_fit(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook, energy_wh: Floats) -> None:
+    """Refuse a calendar, levels or owners that do not fit fleet and outlook."""
     n, horizon = len(fleet), outlook.n_intervals
     if horizon < 1:
         raise InvalidStorage("the outlook has no interval: need at least one to plan for")
