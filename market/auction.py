@@ -17,17 +17,12 @@ auction", J. Economic Theory 48 (1989).
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.auction_cut import cut
-from market.errors import BookInconsistent
 from market.orders import OrderArrays
-
-# Sums of quantities stay inside signed 64 bits with room for one subtraction.
-MAX_TOTAL_MILLI_WH: Final = 2**62
 
 
 class PriceRule(IntEnum):
@@ -100,7 +95,6 @@ def clear(
     """
     if fee_micro_per_kwh < 0:
         raise ValueError(f"fee_micro_per_kwh is {fee_micro_per_kwh}: need a fee >= 0")
-    check_total(orders.quantity_milli_wh, MAX_TOTAL_MILLI_WH)
     margin = cut(orders.limit_micro_per_kwh, orders.is_buy, orders.quantity_milli_wh, fee_micro_per_kwh)
     return AuctionResult(
         price_micro_per_kwh=price_inside(margin.low, margin.high, price_rule),
@@ -109,24 +103,6 @@ def clear(
         volume_milli_wh=margin.volume,
         fills_milli_wh=margin.fills,
     )
-
-
-def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> None:
-    """Refuse a book whose energy sums to a limit or more.
-
-    Raises
-    ------
-    BookInconsistent
-        Naming the limit.
-    """
-    # The product bounds the sum at the price of one maximum; the sum itself could wrap.
-    n_orders = quantity_milli_wh.size
-    if n_orders == 0 or int(quantity_milli_wh.max()) * n_orders < limit_milli_wh:
-        return
-    halves = ((quantity_milli_wh >> 32).sum(), (quantity_milli_wh & (2**32 - 1)).sum())
-    total = (int(halves[0]) << 32) + int(halves[1])
-    if total >= limit_milli_wh:
-        raise BookInconsistent(f"quantity_milli_wh sums to {total} mWh: need less than {limit_milli_wh}")
 
 
 def price_inside(low: int | None, high: int | None, price_rule: PriceRule) -> int | None:

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from market.errors import BookInconsistent
 from market.largest_remainder import split
 
 # Rows per pass: 2**16 rows of 8 bytes are 512 KiB, two of which fit a second-level cache.
@@ -34,6 +35,8 @@ SAMPLE_ROWS: Final = 2**16
 # Half width of the window in standard deviations of the sample's demand less supply. These are bounded from
 # above as if every order traded; where two thirds do, 2 stand for 2.5, that is one failed guess in eighty.
 WINDOW_SIGMAS: Final = 2.0
+# Sums of quantities stay inside signed 64 bits with room for one subtraction.
+MAX_TOTAL_MILLI_WH: Final = 2**62
 # A float64 count holds whole numbers below 2**53; larger blocks are counted in two halves.
 EXACT_FLOAT: Final = 2**53
 LOW_BITS: Final = 26
@@ -88,13 +91,40 @@ def cut(
     is_buy : NDArray[np.bool_]
         Sides, `(n_rows,)`.
     quantity : NDArray[np.int64]
-        Energies >= 0, mWh, `(n_rows,)`; their sum is below 2**62.
+        Energies >= 0, mWh, `(n_rows,)`.
     fee : int
         Fee of either side, micro-credit per kWh.
+
+    Raises
+    ------
+    BookInconsistent
+        If the energies sum to 2**62 mWh or more.
     """
     side = _Side(limit, is_buy, quantity, fee)
-    guessed = _cut_by_sample(side) if limit.size >= SAMPLED_FROM else None
-    return guessed if guessed is not None else _cut_by_histogram(side, demand=None)
+    if limit.size >= SAMPLED_FROM:
+        guessed = _cut_by_sample(side)
+        if guessed is not None:
+            return guessed
+    check_total(quantity, MAX_TOTAL_MILLI_WH)
+    return _cut_by_histogram(side, demand=None)
+
+
+def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> None:
+    """Refuse a book whose energy sums to a limit or more.
+
+    Raises
+    ------
+    BookInconsistent
+        Naming the limit.
+    """
+    # The product bounds the sum at the price of one maximum; the sum itself could wrap.
+    n_orders = quantity_milli_wh.size
+    if n_orders == 0 or int(quantity_milli_wh.max()) * n_orders < limit_milli_wh:
+        return
+    halves = ((quantity_milli_wh >> 32).sum(), (quantity_milli_wh & (2**32 - 1)).sum())
+    total = (int(halves[0]) << 32) + int(halves[1])
+    if total >= limit_milli_wh:
+        raise BookInconsistent(f"quantity_milli_wh sums to {total} mWh: need less than {limit_milli_wh}")
 
 
 def _blocks(n_rows: int) -> list[slice]:
@@ -111,9 +141,10 @@ def _cut_by_sample(side: _Side) -> Cut | None:
     fills = np.empty(n_rows, dtype=np.int64)
     inside: list[NDArray[np.int64]] = []
     parts: list[_Side] = []
-    rest = filled = 0
+    rest = filled = largest = 0
     for rows in _blocks(n_rows):
         block = _Side(side.net(rows), side.is_buy[rows], side.quantity[rows], 0)
+        largest = max(largest, int(block.quantity.max()))
         is_below = block.limit < first
         # +1: a sell taken, -1: a buy served; 0: a sell left, or a buy that is taken, that is, not served.
         sign = is_below.view(np.int8) - block.is_buy.view(np.int8)
@@ -124,6 +155,8 @@ def _cut_by_sample(side: _Side) -> Cut | None:
         found = np.flatnonzero(is_below)
         inside.append(found + rows.start)
         parts.append(block.among(found))
+    if largest * n_rows >= MAX_TOTAL_MILLI_WH:
+        return None  # The sums above may have wrapped.
     window_rows = _join(parts)
     if not 0 < rest <= int(window_rows.quantity.sum()):
         return None

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from market import auction
 from market.auction import PriceRule
+from market.auction_cut import check_total
 from market.errors import BookInconsistent, InfeasibleNetwork
 from market.network_auction_clearing import dispatch, fill_orders
 from market.network_auction_curves import Edges, build
@@ -139,19 +140,14 @@ def clear(
         price = root_price(plain.low_micro_per_kwh, plain.high_micro_per_kwh, price_rule)
         prices = np.full(tree.n_nodes, price, dtype=np.int64)
     else:
-        above = np.where(tree.parent[places] < 0, -1, index[tree.parent[places]])
-        fills, place_prices = _clear_places(
-            orders,
-            index[node],
-            MarketTree(
-                above,
-                tree.import_cap_milli_wh[places],
-                tree.export_cap_milli_wh[places],
-                tree.fee_micro_per_kwh[places],
-            ),
-            fee_micro_per_kwh,
-            price_rule,
+        merged = MarketTree(
+            np.where(tree.parent[places] < 0, -1, index[tree.parent[places]]),
+            tree.import_cap_milli_wh[places],
+            tree.export_cap_milli_wh[places],
+            tree.fee_micro_per_kwh[places],
         )
+        at_place = _Book(orders, node, index, bought, sold)
+        fills, place_prices = _clear_places(at_place, merged, fee_micro_per_kwh, price_rule)
         prices = place_prices[index]
     return _result(orders, node, tree, layout, fills, prices, fee_micro_per_kwh)
 
@@ -162,7 +158,7 @@ def _check(orders: OrderArrays, node: NDArray[np.int64], tree: MarketTree) -> No
     if node.size and not 0 <= int(node.min()) <= int(node.max()) < tree.n_nodes:
         row = int(np.flatnonzero((node < 0) | (node >= tree.n_nodes))[0])
         raise BookInconsistent(f"node is {int(node[row])} in row {row}: nodes are 0..{tree.n_nodes - 1}")
-    auction.check_total(orders.quantity_milli_wh, MAX_TOTAL_MILLI_WH)
+    check_total(orders.quantity_milli_wh, MAX_TOTAL_MILLI_WH)
 
 
 def _per_node(
@@ -174,28 +170,45 @@ def _per_node(
     return whole[1::2], whole[::2]
 
 
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """Orders, their nodes, the place of each node, and the energy wanted and offered at each node."""
+
+    orders: OrderArrays
+    node: NDArray[np.int64]
+    place: NDArray[np.int64]
+    bought: NDArray[np.int64]
+    sold: NDArray[np.int64]
+
+
 def _clear_places(
-    orders: OrderArrays, node: NDArray[np.int64], tree: MarketTree, fee: int, price_rule: PriceRule
+    book: _Book, tree: MarketTree, fee: int, price_rule: PriceRule
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return fills and prices on a network on which every edge may matter."""
-    is_buy, quantity = orders.is_buy, orders.quantity_milli_wh
-    tick = orders.limit_micro_per_kwh + np.where(is_buy, -fee, fee)
-    lowest, highest = int(tick.min()), int(tick.max())
+    is_buy, quantity = book.orders.is_buy, book.orders.quantity_milli_wh
+    key = book.orders.limit_micro_per_kwh
+    if fee:
+        key = key + np.where(is_buy, -fee, fee)
+    lowest, highest = int(key.min()), int(key.max())
     top_key = 2 * (highest - lowest) + 1
     if tree.n_nodes * (top_key + 2) >= MAX_CODES:
         raise InfeasibleNetwork(f"{tree.n_nodes} nodes times {top_key} keys do not fit 62 bits")
-    key = 2 * (tick - lowest) + is_buy
+    key = key - lowest
+    key <<= 1
+    key |= is_buy
     layout = lay_out(tree.parent)
     at = layout.node_at
-    position = layout.position[node]
-    bought, sold = _per_node(orders, position, tree.n_nodes)
+    position_of_node = layout.position[book.place]
+    bought = np.zeros(tree.n_nodes, dtype=np.int64)
+    np.add.at(bought, position_of_node, book.bought)
     # No edge can carry more than the book, and no fee matters beyond the range of its prices.
-    most = int(bought.sum()) + int(sold.sum())
+    most = int(book.bought.sum()) + int(book.sold.sum())
     edges = Edges(
         np.minimum(tree.import_cap_milli_wh[at], most),
         np.minimum(tree.export_cap_milli_wh[at], most),
         2 * np.minimum(tree.fee_micro_per_kwh[at], top_key),
     )
+    position = position_of_node[book.node]
     curves = build(layout, edges, position, key, quantity, bought, top_key)
     result = dispatch(layout, edges, curves)
     fills = fill_orders(position, key, quantity, is_buy, result)

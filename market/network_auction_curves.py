@@ -170,10 +170,13 @@ def _own_steps(
     code += key
     if n_bins <= DENSE_BINS_PER_ORDER * code.size:
         table = np.bincount(code, weights=quantity, minlength=n_bins)
-        code = np.flatnonzero(table)
+        code = np.flatnonzero(table > 0)
         return _steps(0, n_nodes, code, table[code].astype(np.int64), stride)
-    code, quantity = _sorted_by(code, quantity, n_bins)
-    return _steps(0, n_nodes, *_sum_equal(code, quantity), stride)
+    code, amount = _sum_equal(*_sorted_by(code, quantity, n_bins))
+    some = amount > 0
+    if not some.all():
+        code, amount = code[some], amount[some]
+    return _steps(0, n_nodes, code, amount, stride)
 
 
 def _sorted_by(
@@ -230,41 +233,50 @@ def _seen_by_parent(
     Returns
     -------
     tuple
-        Codes and amounts of the steps as the parents see them, sorted by child, and the demand of each child
-        that its parent counts.
+        Codes and amounts of the steps as the parents see them, child by child in rising order, and the demand
+        of each child that its parent counts.
+
+    Notes
+    -----
+    A curve's steps are sorted, so that each rule keeps a range of them, whose ends are searched per node:
+    what is imported is `[down, split]`, what is exported `[split, up)`; the step that straddles zero is in
+    both. Only the steps in these ranges are touched, and only their first and last are cut.
     """
     n_nodes = steps.border.size - 1
-    nodes = slice(steps.first, steps.first + n_nodes)
-    per_node = np.diff(steps.border)
+    nodes = np.arange(steps.first, steps.first + n_nodes)
     import_cap, export_cap, fee = edges.import_cap[nodes], edges.export_cap[nodes], edges.fee_keys[nodes]
-    # Net export after and before each step, inside the capacities.
-    after = steps.before[1:] - np.repeat(steps.before[steps.border[:-1]] + demand[nodes], per_node)
-    before = after - amount
-    floor, ceiling = np.repeat(-import_cap, per_node), np.repeat(export_cap, per_node)
-    for net in (after, before):
-        np.maximum(net, floor, out=net)
-        np.minimum(net, ceiling, out=net)
-    exports = after > 0
-    # Import side first: down by the fee; then the exporting steps up by it.
-    to_parent = (layout.parent[nodes] - np.arange(nodes.start, nodes.stop)) * stride
-    key = steps.code - np.repeat(np.arange(nodes.start, nodes.stop) * stride, per_node)
-    shift = np.repeat(fee, per_node)
-    moved_key = np.where(exports, key + shift, key - shift)
-    part = after - before
-    # A step that straddles zero is split: its import part (at most one per node) is added apart.
-    straddles = np.flatnonzero((before < 0) & exports)
-    import_key = key[straddles] - shift[straddles]
-    import_part = -before[straddles]
-    part[straddles] = after[straddles]
-    # Beyond the keys of the book a step can never be marginal. What lies below is always taken: demand that
-    # nobody outside will ever serve; what lies above never is.
-    seen = np.minimum(demand[nodes], import_cap)
-    owner = np.repeat(np.arange(n_nodes), per_node)
-    never_served = np.flatnonzero((moved_key < 0) & (part > 0))
-    np.subtract.at(seen, owner[never_served], part[never_served])
-    unserved = import_key < 0
-    np.subtract.at(seen, owner[straddles[unserved]], import_part[unserved])
-    keep = (part > 0) & (moved_key >= 0) & (moved_key <= stride - 2)
-    base = np.repeat(to_parent + np.arange(nodes.start, nodes.stop) * stride, per_node)
-    code = np.concatenate([(base + moved_key)[keep], (base[straddles] + import_key)[~unserved]])
-    return code, np.concatenate([part[keep], import_part[~unserved]]), seen
+    start, end = steps.border[:-1], steps.border[1:]
+    # Net export is `before - zero`.
+    zero = steps.before[start] + demand[nodes]
+    split = np.clip(np.searchsorted(steps.before[1:], zero, "right"), start, end)
+    straddles = (split < end) & (steps.before[np.minimum(split, steps.code.size)] < zero)
+    import_end = split + straddles
+    down = np.maximum(np.searchsorted(steps.before[1:], zero - import_cap, "right"), start)
+    up = np.minimum(np.searchsorted(steps.before[:-1], zero + export_cap, "left"), end)
+    # Beyond the keys of the book a step can never be marginal. What falls below is always taken: demand that
+    # nobody outside will ever serve; what rises above never is.
+    offset = nodes * stride
+    down = np.minimum(np.maximum(down, np.searchsorted(steps.code, offset + fee)), import_end)
+    up = np.minimum(up, np.searchsorted(steps.code, np.maximum(offset + (stride - 1) - fee, offset)))
+    seen = np.clip(zero - steps.before[down], 0, import_cap)
+
+    # Two ranges per node, in turn: importing, exporting.
+    first = np.stack([down, split], axis=1).ravel()
+    length = np.stack(
+        [(import_end - down) * (import_cap > 0), (up - split) * (export_cap > 0)], axis=1
+    ).ravel()
+    np.maximum(length, 0, out=length)
+    to_parent = (layout.parent[nodes] - nodes) * stride
+    shift = np.stack([to_parent - fee, to_parent + fee], axis=1).ravel()
+    stop = np.cumsum(length)
+    rows = np.arange(stop[-1]) + np.repeat(first - (stop - length), length)
+    code = steps.code[rows]
+    code += np.repeat(shift, length)
+    part = amount[rows]
+    low = np.stack([zero - import_cap, zero], axis=1).ravel()
+    high = np.stack([zero, zero + export_cap], axis=1).ravel()
+    some = np.flatnonzero(length)
+    last = first[some] + length[some]
+    part[stop[some] - length[some]] -= np.maximum(low[some] - steps.before[first[some]], 0)
+    part[stop[some] - 1] -= np.maximum(steps.before[last] - high[some], 0)
+    return code, part, seen
