@@ -20,6 +20,8 @@ from devices.storage_tables import StorageTable, energy_grid, temperature_grid_c
 
 KELVIN_AT_0_C: Final = 273.15
 SECONDS_PER_HOUR: Final = 3600.0
+# A measured curve may fall by its noise on a plateau.
+MEASUREMENT_NOISE_V: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Cell:
         for grid, what in ((self.ocv_soc_pu, "ocv"), (self.resistance_soc_pu, "resistance")):
             if grid.size < 2 or grid[0] != 0.0 or grid[-1] != 1.0 or np.any(np.diff(grid) <= 0.0):
                 raise BadTable(f"cell {self.name}: {what} states of charge must rise from 0 to 1")
-        if np.any(np.diff(self.ocv_v) < 0.0):
+        if np.any(np.diff(self.ocv_v) < -MEASUREMENT_NOISE_V):
             raise BadTable(f"cell {self.name}: open-circuit voltage must not fall with state of charge")
         shape = (self.resistance_temp_c.size, self.resistance_soc_pu.size)
         if self.charge_resistance_ohm.shape != shape or self.discharge_resistance_ohm.shape != shape:

@@ -7,7 +7,7 @@ from devices.battery import molicel_nmc_cell, sony_lfp_cell
 from devices.converter import Converter
 from devices.flywheel import rack_flywheel
 from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
-from devices.storage_tables import StorageKind, StorageTables, stack_tables
+from devices.storage_tables import StorageKind, StorageTable, StorageTables, stack_tables
 from devices.supercapacitor import bank_cell
 
 # Grid-following inverters of homes move from 0 to full power in about a second; DC stages in 10 ms.
@@ -15,16 +15,19 @@ INVERTER_RAMP_TIME_S: Final = 1.0
 FIRMWARE_STEP_S: Final = 0.01
 
 
-def shipped_tables() -> StorageTables:
-    """Return the stacked tables in the order of `StorageKind`."""
-    return stack_tables(
-        (
-            sony_lfp_cell().storage_table(),
-            molicel_nmc_cell().storage_table(),
-            bank_cell().storage_table(),
-            rack_flywheel().storage_table(),
-        )
+def shipped_storage_tables() -> tuple[StorageTable, ...]:
+    """Return the tables in the order of `StorageKind`."""
+    return (
+        sony_lfp_cell().storage_table(),
+        molicel_nmc_cell().storage_table(),
+        bank_cell().storage_table(),
+        rack_flywheel().storage_table(),
     )
+
+
+def shipped_tables() -> StorageTables:
+    """Return the tables of `StorageKind`, stacked."""
+    return stack_tables(shipped_storage_tables())
 
 
 def fixed_load(

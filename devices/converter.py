@@ -198,7 +198,9 @@ def stack_converters(curves: tuple[EfficiencyCurve, ...]) -> ConverterTables:
     largest: list[float] = []
     for curve in curves:
         floor = np.maximum(grid, SMALLEST_LOAD_PU)
-        discharging = floor / curve.discharging(floor)
+        # Below the first measured load the loss stays what it is there: the DC power keeps rising.
+        first = np.maximum(floor, curve.discharging_load_pu[1])
+        discharging = floor + first / curve.discharging(first) - first
         charging = grid * curve.charging(grid)
         for dc in (discharging, charging):
             if np.any(np.diff(dc) < -1e-12) or not np.all(np.isfinite(dc)):

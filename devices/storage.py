@@ -287,8 +287,8 @@ def sustainable_w(
 
     Notes
     -----
-    Found with `transfer` itself: a power that is not held is replaced by the mean it delivered until it is, so
-    the promise never exceeds what a step of the horizon's length really delivers.
+    Found with `transfer` itself: a power that is not held is replaced by the mean it delivered until it is,
+    so the promise never exceeds what a step of the horizon's length really delivers.
     """
     p = -units.p_charge_max_w if is_charging else units.p_discharge_max_w.copy()
     rows = np.arange(p.size)
