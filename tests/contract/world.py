@@ -1,12 +1,13 @@
 """A small community in which every attack and every rule begins."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from eth_hash.auto import keccak
 
 from node.bench.community import DEPOSIT_PICO, PRICE, Community, Member
-from node.bench.evm import Mined
+from node.bench.evm import Mined, Reverted
 from node.chain.abi import Contract
 from node.chain.calldata import SignedFill, SignedReading
 from node.chain.contracts import Contracts
@@ -101,3 +102,12 @@ class World(Community):
         return SignedFill(
             order, fill.quantity_milli_wh, self.sign(signer, order) if signer else fill.signature
         )
+
+
+def reason_of(act: Callable[[], object]) -> str | None:
+    """Act; return None, or the reason with which the contracts refused."""
+    try:
+        act()
+    except Reverted as refused:
+        return refused.reason
+    return None
