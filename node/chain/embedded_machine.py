@@ -14,7 +14,7 @@ from eth.chains.base import ChainContext
 from eth.consensus import NoProofConsensus
 from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS, ZERO_ADDRESS, ZERO_HASH32
 from eth.db.trie import make_trie_root_and_nodes
-from eth.exceptions import VMError
+from eth.exceptions import PyEVMError, VMError
 from eth.vm.forks.cancun.constants import BLOB_TX_TYPE
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlockHeader
@@ -27,6 +27,7 @@ from eth_utils.exceptions import ValidationError as EthValidationError
 
 from node.chain.embedded_file import ChainFile, LogRow
 from node.chain.embedded_translate import TranslatedComputation
+from node.chain.keys import GROUP_ORDER
 from node.chain.ports import Address, CallReverted, Hash, RejectionReason, TransactionRejected
 from node.chain.revert import revert_reason
 
@@ -214,6 +215,7 @@ def decode_transaction(raw: bytes, chain_id: int) -> SignedTransactionAPI:
         if transaction.encode() != raw:
             raise TransactionRejected(RejectionReason.MALFORMED, "not in canonical encoding")
     except (
+        PyEVMError,
         rlp.RLPException,
         EthValidationError,
         ValidationError,
@@ -230,6 +232,8 @@ def decode_transaction(raw: bytes, chain_id: int) -> SignedTransactionAPI:
         )
     if transaction.type_id == BLOB_TX_TYPE:
         raise TransactionRejected(RejectionReason.MALFORMED, "this chain has no blobs (type 3)")
+    if transaction.s > GROUP_ORDER // 2:
+        raise TransactionRejected(RejectionReason.BAD_SIGNATURE, "s is in the upper half (EIP-2)")
     try:
         transaction.validate()
         transaction.check_signature_validity()
