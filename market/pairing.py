@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import SettlementError
+from market.network_auction_tree import depths
 
 NO_WISH: Final = -1
 
@@ -112,12 +113,14 @@ def pair(
     Raises
     ------
     SettlementError
-        If a fill is negative, bought and sold energy differ, a node does not exist, or `parent` is no tree.
+        If a fill is negative, bought and sold energy differ, or a node does not exist.
+    InfeasibleNetwork
+        If `parent` is no tree.
     """
     account, is_buy = np.asarray(account, dtype=np.int64), np.asarray(is_buy, dtype=np.bool_)
     left = np.array(fill_milli_wh, dtype=np.int64)
     _check(is_buy, left, node, parent)
-    depth = _depths(np.asarray(parent, dtype=np.int64))
+    depth = depths(np.asarray(parent, dtype=np.int64))
     at = np.array(node, dtype=np.int64)
     wishes = [] if preferences is None else _wishes(account, preferences)
     trades: list[tuple[NDArray[np.int64], ...]] = []
@@ -153,21 +156,6 @@ def _check(
         raise SettlementError(f"fills do not balance: {bought} mWh bought, {sold} mWh sold")
     if node.size and not 0 <= int(node.min()) <= int(node.max()) < parent.size:
         raise SettlementError(f"a fill names a node outside 0..{parent.size - 1}")
-
-
-def _depths(parent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each node's distance to the root, by doubling the step up."""
-    nodes = np.arange(parent.size)
-    up = np.where(parent < 0, nodes, parent)
-    roots = up == nodes
-    if np.count_nonzero(roots) != 1 or int(up.max()) >= parent.size:
-        raise SettlementError(f"network has {np.count_nonzero(roots)} roots: need a tree with one")
-    depth: NDArray[np.int64] = (~roots).astype(np.int64)
-    for _ in range(parent.size.bit_length()):
-        depth, up = depth + depth[up], up[up]
-    if not roots[up].all():
-        raise SettlementError("network has a circle: need a tree")
-    return depth
 
 
 def _wishes(

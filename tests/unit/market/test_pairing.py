@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from market.errors import SettlementError
+from market.errors import MarketError
 from market.orders import Source
 from market.pairing import NO_WISH, Preferences, Trades, pair
 
@@ -174,5 +174,5 @@ def test_energies_beyond_the_exact_range_of_floats_are_paired_to_the_unit() -> N
 def test_what_cannot_be_paired_is_refused(
     rows: list[tuple[bool, int, int]], parent: NDArray[np.int64], message: str
 ) -> None:
-    with pytest.raises(SettlementError, match=message):
+    with pytest.raises(MarketError, match=message):
         pair(*arrays(*rows), parent)
