@@ -44,6 +44,7 @@ from node.errors import Permanent
 from node.founding import ROLE_NAMES, Keyring, found
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
+from node.hub.flexibility import Flexibility, SplitDesk, planned_events
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
@@ -90,6 +91,7 @@ class Community:
     agents: AgentFleet
     meters: MeterBank
     view: MarketView
+    flexibility: Flexibility
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -345,11 +347,20 @@ def _wire(
         is_signed,
         Registers.installed(len(people)),
     )
-    settlement = None
+    settlement = split_desk = None
     if sender is not None and contracts is not None and deployment is not None:
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk
         )
+        split_desk = SplitDesk(sender, contracts, deployment)
+    flexibility = Flexibility(
+        planned_events(scenario, plant.participant, plant.fleet.capacity_wh > 0, FIRST_ACCOUNT),
+        scenario.grid,
+        FIRST_ACCOUNT,
+        agents.planned_export_wh,
+        scenario.chain.record_window_s,
+        split_desk,
+    )
     return Community(
         scenario=scenario,
         plant=plant,
@@ -369,6 +380,7 @@ def _wire(
         agents=agents,
         meters=meters,
         view=view,
+        flexibility=flexibility,
         domain=domain,
         chain=chain,
         contracts=contracts,

@@ -32,7 +32,6 @@ from node.community import FIRST_ACCOUNT, Community, last_settled
 from node.founding import install_calls
 from node.hub.dispatch_records import IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
-from node.hub.flexibility import Flexibility
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints, device_intervals, node_intervals, setpoints
 from node.store.tables_market import tariffs
@@ -71,7 +70,7 @@ class Simulation:
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
         self._world = community.dispatch.first_world()
-        self._flexibility = Flexibility(community)
+        self._flexibility = community.flexibility
         self._saved_plan = b""
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
@@ -217,7 +216,7 @@ class Simulation:
             target_export_wh=self._targets(aim),
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
-            events=self._flexibility.events(interval),
+            events=self._flexibility.during(interval),
         )
         inputs = plant.inputs(community.profiles, interval)
         return community.dispatch.run_interval(interval, self._world, inputs, schedule)
@@ -352,6 +351,7 @@ class Simulation:
                 )
             if is_new:
                 community.desk.settled(connection, interval)
+        with community.store.begin() as connection:
             self._flexibility.observe(connection)
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)
