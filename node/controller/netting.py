@@ -8,10 +8,10 @@ below it, and the other way round, under three rules that keep every capacity wh
   plus what the device reaches within one step of its firmware. A discharge that is only ramping up helps
   nobody yet; one that is told to stop helps nobody any more. Both sides grow in turns and shrink at once.
 * A flow that has to go but is still ramping down is **held**: it keeps its claim until it is gone.
-* Exports are settled first, leaning only on imports that need no export themselves; imports come second and
-  lean on those exports. Should the second step shrink an import that an export leans on, imports are instead
-  only added to those of the first step. So at every node, import - firm export <= import capacity and
-  export - firm import <= export capacity, in exact integers.
+* Both directions lean on each other in turns until both capacities hold. Should that not settle, exports are
+  allocated leaning only on imports that need no export themselves, and imports are only added to those. So at
+  every node, import - firm export <= import capacity and export - firm import <= export capacity, in exact
+  integers.
 
 What remains is physics: an export that trips by itself, or a load that jumps, is measured one period later
 (100 ms) and answered within the ramp of what has to give way. Where not even that is allowed, `leans=False`
@@ -31,6 +31,8 @@ from node.controller.allocation import (
 )
 from node.controller.errors import InvalidRequest
 from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray, subtree_totals, sum_by
+
+MAX_TURNS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,32 +165,94 @@ def allocate_net(
     export_room = plan.export_cap_milli_w - _usage(plan, claims_out)
     if np.all(import_room + _usage(plan, firm_out) >= 0) and np.all(export_room + _usage(plan, firm_in) >= 0):
         return NetGrant(wanted_milli_w.copy(), np.full(imports.size, NO_NODE, np.int64))
-    nothing = np.zeros_like(imports)
-    weights = np.r_[weight, weight]
-    alone = _both_rows(allocate(plan.imports, np.r_[nothing, claims_in], weights, plan.import_cap_milli_w))
-    first_in = np.minimum(alone.granted_milli_w, imports)
-    firm_in = np.minimum(first_in, sure_in)
-    own = np.maximum(plan.own_exports.share(exports, _by_account(plan, firm_in)), held_out)
-    exported = _lean(plan.exports, plan, own, claims_out, weights, plan.export_cap_milli_w, firm_in)
-    out = np.minimum(exported.granted_milli_w, exports)
-    firm_out = np.minimum(out, sure_out)
-    own = plan.own_imports.share(imports, _by_account(plan, firm_out))
-    imported = _lean(plan.imports, plan, own, claims_in, weights, plan.import_cap_milli_w, firm_out)
-    into = np.minimum(imported.granted_milli_w, imports)
-    if np.any(_usage(plan, out - np.minimum(into, sure_in)) > plan.export_cap_milli_w):
-        room = plan.import_cap_milli_w - _usage(plan, first_in)
-        rest = imports - first_in
-        own = plan.own_imports.share(rest, _by_account(plan, firm_out))
-        imported = _lean(plan.imports, plan, own, rest, weights, room, firm_out)
-        into = first_in + imported.granted_milli_w
+    book = _Claims(
+        plan, np.r_[weight, weight], imports, exports, claims_in, claims_out, sure_in, sure_out, held_out
+    )
+    into, out = _together(book, firm_out) or _one_after_the_other(book)
+    given_in, given_out = np.minimum(into.granted_milli_w, imports), np.minimum(out.granted_milli_w, exports)
     return NetGrant(
-        out - into,
+        given_out - given_in,
         np.where(
-            into < imports,
-            imported.limiting_node,
-            np.where(out < exports, exported.limiting_node, NO_NODE),
+            given_in < imports, into.limiting_node, np.where(given_out < exports, out.limiting_node, NO_NODE)
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What both directions claim in one period; arrays (n_devices,) but for the weights of both rows."""
+
+    plan: NetPlan
+    weights: FloatArray
+    imports: IntArray
+    exports: IntArray
+    claims_in: IntArray  # imports, or what still flows in
+    claims_out: IntArray
+    sure_in: IntArray
+    sure_out: IntArray
+    held_out: IntArray
+
+    def allocate_in(self, firm_out: IntArray) -> Allocation:
+        """Allocate imports while firm exports make room."""
+        plan = self.plan
+        own = plan.own_imports.share(self.imports, _by_account(plan, firm_out))
+        return _lean(plan.imports, plan, own, self.claims_in, self.weights, plan.import_cap_milli_w, firm_out)
+
+    def allocate_out(self, firm_in: IntArray) -> Allocation:
+        """Allocate exports while firm imports make room; what still flows out comes first."""
+        plan = self.plan
+        own = plan.own_exports.share(self.exports, _by_account(plan, firm_in))
+        own = np.maximum(own, self.held_out)
+        return _lean(plan.exports, plan, own, self.claims_out, self.weights, plan.export_cap_milli_w, firm_in)
+
+    def firm_in(self, into: Allocation) -> IntArray:
+        """Return the part of granted imports that exports may lean on."""
+        return np.minimum(np.minimum(into.granted_milli_w, self.imports), self.sure_in)
+
+    def firm_out(self, out: Allocation) -> IntArray:
+        """Return the part of granted exports that imports may lean on."""
+        return np.minimum(np.minimum(out.granted_milli_w, self.exports), self.sure_out)
+
+    def holds(self, into: Allocation, out: Allocation) -> bool:
+        """Return whether exports keep their capacities leaning on these imports only."""
+        granted = np.minimum(out.granted_milli_w, self.exports)
+        net = _usage(self.plan, granted - self.firm_in(into))
+        return bool(np.all(net <= self.plan.export_cap_milli_w))
+
+
+def _together(book: _Claims, firm_out: IntArray) -> tuple[Allocation, Allocation] | None:
+    """Let both directions lean on each other, starting from all that could flow; None if that does not settle.
+
+    Notes
+    -----
+    An island has no capacity at all: what flows in there has to lean on what flows out, and the reverse. Each
+    turn allocates exports on the last imports and imports on those exports; whole milliwatts make it finite.
+    """
+    into = book.allocate_in(firm_out)
+    for _ in range(MAX_TURNS):
+        out = book.allocate_out(book.firm_in(into))
+        into = book.allocate_in(book.firm_out(out))
+        if book.holds(into, out):
+            return into, out
+    return None
+
+
+def _one_after_the_other(book: _Claims) -> tuple[Allocation, Allocation]:
+    """Settle imports that need no export, exports that lean on those, then add imports that lean on these."""
+    plan = book.plan
+    nothing = np.zeros_like(book.imports)
+    alone = book.allocate_in(nothing)
+    base = np.minimum(alone.granted_milli_w, book.imports)
+    out = book.allocate_out(book.firm_in(alone))
+    firm_out = book.firm_out(out)
+    into = book.allocate_in(firm_out)
+    if book.holds(into, out):
+        return into, out
+    room = plan.import_cap_milli_w - _usage(plan, base)
+    rest = book.imports - base
+    own = plan.own_imports.share(rest, _by_account(plan, firm_out))
+    added = _lean(plan.imports, plan, own, rest, book.weights, room, firm_out)
+    return Allocation(base + added.granted_milli_w, added.limiting_node), out
 
 
 def _usage(plan: NetPlan, p_milli_w: IntArray) -> IntArray:

@@ -109,7 +109,7 @@ def _help(
     headroom = np.where(is_short, p_max_w[rows] - p_w[device], p_w[device] - p_min_w[rows])
     headroom = np.maximum(headroom, 0.0)
     total = sum_by(node, headroom, plan.tree.n_nodes)
-    share = np.clip(np.abs(excess_of_node) / np.where(total > 0, total, 1.0), 0.0, 1.0)[node]
+    share = (np.minimum(np.abs(excess_of_node), total) / np.where(total > 0, total, 1.0))[node]
     moved = np.where(is_short, 1.0, -1.0) * share * headroom
     p_w[device] += moved
     relieved[device[moved != 0.0]] = node[moved != 0.0]

@@ -72,7 +72,7 @@ def track(
     is_up = deviation > 0
     headroom = np.where(is_up[account], p_max_w - planned, planned - p_min_w)
     total = sum_by(account, headroom, n_accounts)
-    share = np.clip(np.abs(deviation) / np.where(total > 0, total, 1.0), 0.0, 1.0)
+    share = np.minimum(np.abs(deviation), total) / np.where(total > 0, total, 1.0)
     moved = np.where(is_up[account], 1.0, -1.0) * share[account] * headroom
     p_w = planned + moved
     return Tracking(p_w, np.where(has_target, required_w - sum_by(account, p_w, n_accounts), 0.0))

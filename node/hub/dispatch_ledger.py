@@ -15,9 +15,9 @@ from node.hub.dispatch_records import Curtailment, NodeFlows, SetpointLog
 
 SECONDS_PER_HOUR = 3_600.0
 MILLI_WH_PER_WH = 1_000
-# A peak is a mean over at least this long: no cable or fuse notices the second in which a converter ramps
-# (IEC 60269 gG fuses bear 1.6 times their rating for an hour).
-PEAK_WINDOW_S = 10.0
+# A peak is a mean over at least a minute. Where a load jumps, what has to give way still ramps for a second: no
+# cable heats in that time, and no fuse trips (IEC 60269 gG fuses bear 1.6 times their rating for an hour).
+PEAK_WINDOW_S = 60.0
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -172,6 +172,7 @@ class IntervalRun:
             # An island may use the owners' reserves: that is what they are for.
             in_island = self._plan.island[self._plan.node_of_device] & params.is_storage
             fleet = replace(fleet, mode=np.where(in_island, Mode.EMERGENCY, fleet.mode))
+        self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
         self._limits = deliverable_w(params, fleet, inputs, left_s)
         calls = []
