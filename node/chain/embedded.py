@@ -407,7 +407,7 @@ class EmbeddedChain:
                     return None
                 found, number = decode_transaction(row.raw, self._chain_id), row.block
         to = found.to or None
-        return Transaction(transaction_hash, found.sender, to, found.nonce, found.data, number)
+        return Transaction(transaction_hash, found.sender, to, found.nonce, found.data, found.gas, number)
 
     def receipt(self, transaction_hash: Hash) -> Receipt | None:
         """Return what became of a transaction, or None while it is not mined."""

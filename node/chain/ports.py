@@ -124,6 +124,7 @@ class Transaction:
     to: Address | None
     nonce: int
     data: bytes
+    gas: int
     block_number: int | None
 
 
