@@ -12,6 +12,16 @@ Floats = NDArray[np.float64]
 SECONDS_PER_HOUR = 3_600.0
 
 
+# Width of the zone in which the community counts as balanced, relative to load plus solar: forecasts of
+# single intervals are not better than that (seasonal-naive errors of aggregated homes are 10 to 20 %).
+BALANCED_ZONE_PU = 0.1
+
+# How far an agent trusts yesterday's clearing prices over the prior. Little: a price tells who was on the
+# margin, not how much there was. Storages that were short of surplus yesterday bid its price up; believing
+# that price again, they would buy at night from the supplier what the sun brings at noon.
+PRICE_TRUST_PU = 0.25
+
+
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """Expectations of a community over a horizon; build it with `Outlook.of`.
@@ -73,6 +83,7 @@ class Outlook:
         long_micro_per_kwh: ArrayLike,
         *,
         price_micro_per_kwh: ArrayLike | None = None,
+        price_trust_pu: float = PRICE_TRUST_PU,
         levy_micro_per_kwh: ArrayLike = 0.0,
         fee_micro_per_kwh: float = 0.0,
         is_deep: bool = False,
@@ -84,6 +95,8 @@ class Outlook:
         ----------
         price_micro_per_kwh : ArrayLike | None
             Expected net price; NaN or None where nothing is known: the prior of `prior_price` stands in.
+        price_trust_pu : float
+            How far to trust that price over the prior: 0 not at all, 1 entirely (a published forecast).
         is_deep : bool
             Whether the market takes any quantity at the expected price (a wholesale market).
 
@@ -149,7 +162,7 @@ class Outlook:
             solar_wh=solar,
             short_micro_per_kwh=short,
             long_micro_per_kwh=long,
-            price_micro_per_kwh=np.where(np.isfinite(known), known, prior),
+            price_micro_per_kwh=np.where(np.isfinite(known), prior + price_trust_pu * (known - prior), prior),
             levy_micro_per_kwh=table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,)),
             fee_micro_per_kwh=float(fee_micro_per_kwh),
             surplus_wh=deep if is_deep else np.maximum(community_wh, 0.0),
@@ -176,11 +189,6 @@ class Outlook:
     def net_export_wh(self) -> Floats:
         """Expected export minus import of each account before its storages act."""
         return self.solar_wh - self.load_wh
-
-
-# Width of the zone in which the community counts as balanced, relative to load plus solar: forecasts of
-# single intervals are not better than that (seasonal-naive errors of aggregated homes are 10 to 20 %).
-BALANCED_ZONE_PU = 0.1
 
 
 def prior_price(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats) -> Floats:

@@ -20,9 +20,10 @@ from node.agent.strategy.outlook import Floats, Outlook
 from node.agent.strategy.storages import StorageCalendar, StorageFleet
 from node.agent.strategy.worth import N_STEPS, WorthSteps, penalty_micro_per_kwh
 
-# Bins of usable energy: a 10 kWh battery is resolved to 0.4 kWh, a third of what 5 kW move in 15 minutes;
-# twice as many change the profit on real prices by less than 0.1 %.
-N_BINS = 25
+# Bins of usable energy: a 10 kWh battery is resolved to 0.3 kWh, a quarter of what 5 kW move in 15 minutes.
+# Ten homes' cost above the pooled optimum, time-of-use tariff and losses: 13 bins 0.7 %, 25 bins 0.4 %,
+# 49 bins 0.3 %.
+N_BINS = 33
 # Smallest width of the reserve bin relative to capacity: storages without reserve need no special case.
 MIN_BIN_PU = 1e-6
 # Prices closer than this (micro-credit per kWh) are equal: at equal worth, act now rather than later.
