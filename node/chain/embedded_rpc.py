@@ -21,6 +21,7 @@ SERVER_ERROR, REVERTED = -32000, 3
 # A chunk of 128 fills and readings is 60 kB, 120 kB in hex.
 MAX_REQUEST = 2**20
 MAX_LOG_BLOCKS = 100_000
+STOP_POLL_S = 0.05
 
 _NAMED = frozenset({"latest", "pending", "safe", "finalized"})
 
@@ -232,6 +233,7 @@ class RpcServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 2**16  # one packet for head and body: two would wait for each other
 
             def do_POST(self) -> None:
                 length = self.headers.get("Content-Length", "")
@@ -251,7 +253,9 @@ class RpcServer:
         self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://{host}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="chain-rpc", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(STOP_POLL_S,), name="chain-rpc", daemon=True
+        )
 
     def start(self) -> None:
         """Serve in a thread of its own."""
