@@ -30,6 +30,8 @@ from devices.state import FleetInputs, FleetState
 
 # A storage counts as idle below this share of its rating.
 IDLE_BELOW_PU: Final = 0.02
+# A vehicle above this share of its charging power is charging on purpose.
+CHARGING_FROM_PU: Final = 0.5
 
 
 class Verdict(IntEnum):
@@ -300,8 +302,10 @@ def _vehicle_need(
     request_wh[rows] = np.maximum(request_wh[rows], missing)
     units = params.units.take(params.vehicle_in_storage)
     stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
-    can_wait = slack_s(state.energy_wh[rows], required, departs, stored_w) > 0.0
-    must_charge = ~is_leased[rows] & ~can_wait & inputs.is_present[rows]
+    is_late = slack_s(state.energy_wh[rows], required, departs, stored_w) <= 0.0
+    # Once begun it goes on until done: charging gains slack, and stopping for it would hunt.
+    has_begun = (state.p_w[rows] < -CHARGING_FROM_PU * units.p_charge_max_w) & (missing > 0.0)
+    must_charge = ~is_leased[rows] & (is_late | has_begun) & inputs.is_present[rows]
     setpoint_w[rows] = np.where(must_charge, -units.p_charge_max_w, setpoint_w[rows])
 
 

@@ -21,6 +21,7 @@ TURN_FROM_PU: Final = 0.01
 # Both laws were measured down to about 60 % of the capacity: nothing is claimed beyond.
 LARGEST_FADE_PU: Final = 0.4
 SECONDS_PER_HOUR: Final = 3600.0
+FULL_NMC_CELL_V: Final = float(molicel_nmc_cell().ocv_v[-1])
 
 
 def age(params: FleetParameters, state: FleetState, dt_s: float) -> FleetState:
@@ -70,8 +71,7 @@ def age(params: FleetParameters, state: FleetState, dt_s: float) -> FleetState:
 
 def _cell_voltage_v(params: FleetParameters, energy_pu: FloatArray) -> FloatArray:
     emf = params.tables.emf_pu[StorageKind.NMC]
-    full_v = float(molicel_nmc_cell().ocv_v[-1])
-    voltage: FloatArray = full_v * np.interp(energy_pu * GRID_CELLS, np.arange(GRID_CELLS + 1), emf)
+    voltage: FloatArray = FULL_NMC_CELL_V * np.interp(energy_pu * GRID_CELLS, np.arange(GRID_CELLS + 1), emf)
     return voltage
 
 

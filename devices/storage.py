@@ -272,7 +272,8 @@ def standing_loss_wh(
     u -= fall
     u *= fall
     u *= capacity_wh
-    return u
+    # Rounding must not take more than there is.
+    return np.minimum(u, energy_wh, out=u)
 
 
 def sustainable_w(
