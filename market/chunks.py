@@ -182,9 +182,13 @@ def plan_chunks(
     plans = [
         ChunkPlan(r.round, rows, quantity, np.zeros(0, np.int64))
         for r in rounds
-        for rows, quantity in _cut(r, most)
+        for rows, quantity in _cut(r, most, gas.max_fills())
     ]
     return _place_readings(plans, rounds, np.asarray(reading_accounts, np.int64), gas)
+
+
+class _OrderTooWide(SettlementError):
+    """An order meets so many others that it would have to appear in more than two chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +200,11 @@ class _Side:
     ends: IntArray
 
     @classmethod
-    def of(cls, fills: RoundFills, sign: int) -> "_Side":
+    def of(cls, fills: RoundFills, sign: int, *, largest_first: bool = False) -> "_Side":
         rows = np.flatnonzero(fills.sold_milli_wh * sign > 0)
-        # an owner's orders side by side: the second finds a warm account word
-        order = np.lexsort((rows, fills.account[rows], fills.zone_price_micro_per_kwh[rows]))
+        # an owner's orders stand side by side, where the second finds a warm account word
+        within_zone = -np.abs(fills.sold_milli_wh[rows]) if largest_first else fills.account[rows]
+        order = np.lexsort((rows, within_zone, fills.zone_price_micro_per_kwh[rows]))
         rows = rows[order]
         sizes = np.abs(fills.sold_milli_wh[rows])
         ends = np.cumsum(sizes)
@@ -221,12 +226,25 @@ class _Side:
         return None
 
 
-def _cut(fills: RoundFills, most: int) -> list[tuple[IntArray, IntArray]]:
-    """Cut a round at borders of orders into parts of `most` fills at most: rows and quantities of each."""
+def _cut(fills: RoundFills, most: int, most_ever: int) -> list[tuple[IntArray, IntArray]]:
+    """Cut a round into parts of `most` fills: rows and quantities of each.
+
+    Where an order would need a third part, all is laid out anew, large orders beside large ones, and cut into
+    parts of `most_ever` fills.
+    """
     excess = int(fills.sold_milli_wh.sum())
     if excess:
         raise SettlementError(f"round {fills.round} sells {excess} mWh more than it buys")
-    sells, buys = _Side.of(fills, 1), _Side.of(fills, -1)
+    try:
+        return _cut_sides(_Side.of(fills, 1), _Side.of(fills, -1), most)
+    except _OrderTooWide:
+        sells = _Side.of(fills, 1, largest_first=True)
+        buys = _Side.of(fills, -1, largest_first=True)
+        return _cut_sides(sells, buys, most_ever)
+
+
+def _cut_sides(sells: _Side, buys: _Side, most: int) -> list[tuple[IntArray, IntArray]]:
+    """Cut at borders of orders."""
     borders = np.union1d(sells.ends, buys.ends)
     # pieces that end, and that have begun before, up to each border: their difference counts a chunk's fills
     ended = np.searchsorted(sells.ends, borders) + np.searchsorted(buys.ends, borders) + 2
@@ -262,7 +280,7 @@ def _spare_wide_orders(
         if left <= most:
             return stop
         if begin <= start:
-            raise SettlementError(
+            raise _OrderTooWide(
                 f"an order of {end - begin} mWh meets more than {2 * (most - 1)} others: "
                 "it cannot be settled in two chunks, so its agent must offer it on several lanes"
             )

@@ -181,7 +181,7 @@ def apply_reading(
     grid: AccountState,
     reading: Reading,
     interval: int,
-    tariff: Tariff | None,
+    tariff: Tariff,
     *,
     substitutes_count: bool = True,
 ) -> int:
@@ -193,8 +193,7 @@ def apply_reading(
     Raises
     ------
     ChunkRefused
-        With the contract's reason: order of readings, substitute, signature (no meter), register, zone (no
-        tariff), balance.
+        With the contract's reason: order of readings, substitute, signature (no meter), register, balance.
     """
     register = reading.register_milli_wh
     if interval != state.read + 1:
@@ -209,8 +208,6 @@ def apply_reading(
     imbalance = register - state.register_milli_wh
     if abs(imbalance) > state.capacity_milli_wh or abs(register) > MAX_REGISTER_MILLI_WH:
         raise _unread("register", reading, f"moved by {imbalance} of {state.capacity_milli_wh} mWh")
-    if tariff is None:
-        raise _unread("zone", reading, f"zone {state.zone} has no tariff")
     if interval < state.filled:
         imbalance -= state.parked_milli_wh.pop(interval, 0)
     else:
@@ -359,8 +356,9 @@ class _Draft:
         grid = self.account(GRID)
         for reading in readings:
             state = self.account(reading.account)
-            tariff = tariffs[state.zone] if state.zone < len(tariffs) else None
-            apply_reading(state, grid, reading, interval, tariff, substitutes_count=late)
+            if state.zone >= len(tariffs):
+                raise _unread("zone", reading, f"zone {state.zone} has no tariff")
+            apply_reading(state, grid, reading, interval, tariffs[state.zone], substitutes_count=late)
 
     def keep(self) -> None:
         base, done = self._base, self.ledger

@@ -17,6 +17,7 @@ INTERVAL = 1000
 FEE = 7
 NOW_S = (INTERVAL + 1) * 900
 CAPACITY = 2**39 - 1
+NOBODY = np.zeros(0, np.int64)
 
 
 def ledger_of(accounts, zones):
@@ -85,7 +86,7 @@ def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, mos
     account = np.array(account)
     zone_of = dict(zip(account.tolist(), zone.tolist(), strict=True))
     fills = RoundFills(0, account, sold, np.array(prices)[zone])
-    readers = np.unique(account) if with_readings else np.zeros(0, np.int64)
+    readers = np.unique(account) if with_readings else NOBODY
     if widest(sold) > most - 1:
         most = sold.size + 1  # else an order may need a third chunk, see the test below
     plans = plan_chunks([fills], readers, max_fills=most)
@@ -125,12 +126,32 @@ def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, mos
         assert state.balance_pico - state.owed_pico == 10**18 + income
 
 
+def one_large_buyer(sells):
+    n = len(sells)
+    return RoundFills(0, np.arange(2, n + 3), np.array([*sells, -sum(sells)]), np.zeros(n + 1, np.int64))
+
+
 def test_order_that_meets_too_many_others_is_refused_with_the_way_out():
-    n = 12
-    fills = RoundFills(0, np.arange(2, n + 3), np.array([1] * n + [-n]), np.zeros(n + 1, np.int64))
+    small = GasModel(limit=150_000 + 5 * 22_000)
     with pytest.raises(SettlementError, match="several lanes"):
-        plan_chunks([fills], np.zeros(0, np.int64), max_fills=5)
-    assert [p.rows.size for p in plan_chunks([fills], np.zeros(0, np.int64), max_fills=7)] == [7, 7]
+        plan_chunks([one_large_buyer([1] * 12)], NOBODY, gas=small)
+    plans = plan_chunks([one_large_buyer([1] * 254)], NOBODY)
+    assert [p.rows.size for p in plans] == [128, 128]
+    with pytest.raises(SettlementError, match="several lanes"):
+        plan_chunks([one_large_buyer([1] * 255)], NOBODY)
+
+
+def test_large_orders_are_laid_beside_large_ones_where_one_would_need_a_third_chunk():
+    # in the order of accounts the large buy would meet 300 small sells; two large sells serve it instead
+    sells = [1] * 300 + [500, 500]
+    sold = np.array([*sells, -1000, *[-1] * 300])
+    fills = RoundFills(0, np.arange(2, sold.size + 2), sold, np.zeros(sold.size, np.int64))
+    plans = plan_chunks([fills], NOBODY)
+    filled = np.zeros(sold.size, np.int64)
+    for plan in plans:
+        np.add.at(filled, plan.rows, plan.quantity_milli_wh)
+    assert filled.tolist() == np.abs(sold).tolist()
+    assert max(plan.rows.size for plan in plans) <= 128
 
 
 def test_every_chunk_stays_within_its_gas():
