@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select
 
 from market.rounds import RoundDue
@@ -30,11 +31,14 @@ from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community, last_settled
 from node.founding import install_calls
-from node.hub.dispatch_records import IntervalOutcome, Schedule
+from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
+from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints, device_intervals, node_intervals, setpoints
 from node.store.tables_market import tariffs
+
+FloatArray = NDArray[np.float64]
 
 # Agents hand in their orders this long before the gate closes.
 BEFORE_GATE_S = 30
@@ -72,6 +76,7 @@ class Simulation:
         self._world = community.dispatch.first_world()
         self._flexibility = community.flexibility
         self._saved_plan = b""
+        self._reference = Reference.begin(community.plant)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
 
@@ -109,6 +114,7 @@ class Simulation:
         done = saved["world"].interval
         self._world = world_from_bytes(saved["world"].content)
         community.meters.restore(saved["meters"].content)
+        self._reference.restore(saved["reference"].content)
         self._saved_plan = saved["plan"].content
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
@@ -166,11 +172,14 @@ class Simulation:
             aim = community.agents.begin(interval, self._world.fleet)
         for due in community.schedule.rounds_due(start_s, end_s):
             self._hold(due, interval, aim)
+        inputs = community.plant.inputs(community.profiles, interval)
         with self.times.of("dispatch"):
-            self._world, outcome = self._dispatch(interval, aim)
+            self._world, outcome = self._dispatch(interval, aim, inputs)
             community.meters.count(outcome.net_export_wh)
+        with self.times.of("reference"):
+            without_market_wh = self._reference.run_interval(inputs)
         community.clock.advance_to(end_s)
-        self._meter(interval, outcome)
+        self._meter(interval, outcome, without_market_wh)
         self._settle(interval, is_new=True)
 
     def _hold(self, due: RoundDue, at: int, aim: Aim | None) -> None:
@@ -206,7 +215,7 @@ class Simulation:
         for at in range(0, len(waiting), DOOR_BATCH):
             self.community.trading.submit(waiting[at : at + DOOR_BATCH])
 
-    def _dispatch(self, interval: int, aim: Aim) -> tuple[World, IntervalOutcome]:
+    def _dispatch(self, interval: int, aim: Aim, inputs: IntervalInputs) -> tuple[World, IntervalOutcome]:
         community = self.community
         plant = community.plant
         planned_w = np.zeros(plant.fleet.n_devices)
@@ -218,10 +227,9 @@ class Simulation:
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
         )
-        inputs = plant.inputs(community.profiles, interval)
         return community.dispatch.run_interval(interval, self._world, inputs, schedule)
 
-    def _targets(self, aim: Aim) -> np.ndarray:
+    def _targets(self, aim: Aim) -> FloatArray:
         """Return each account's target; accounts without storage just follow load and sun."""
         plant = self.community.plant
         has_storage = np.zeros(len(self.community.scenario.participants), np.bool_)
@@ -230,7 +238,7 @@ class Simulation:
 
     # -------------------------------------------------------------- end of an interval
 
-    def _meter(self, interval: int, outcome: IntervalOutcome) -> None:
+    def _meter(self, interval: int, outcome: IntervalOutcome, without_market_wh: FloatArray) -> None:
         """Store readings, what devices did, and the checkpoint, with the settlement's plan, all or nothing."""
         community = self.community
         with self.times.of("signing"):
@@ -241,20 +249,21 @@ class Simulation:
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
             self._record_devices(connection, interval, outcome)
+            self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
                 community.settlement.plan(connection, interval)
             self._save(connection, interval)
 
-    def _notice(self, interval: int, curtailment: object) -> CurtailmentNotice:
+    def _notice(self, interval: int, curtailment: Curtailment) -> CurtailmentNotice:
         community = self.community
-        account = curtailment.account + FIRST_ACCOUNT  # type: ignore[attr-defined]
-        quantity = int(curtailment.energy_milli_wh)  # type: ignore[attr-defined]
+        account = curtailment.account + FIRST_ACCOUNT
+        quantity = int(curtailment.energy_milli_wh)
         r = vs = 0
         if community.scenario.study.signing and community.chain is not None:
             message = typed_data.Curtailment(account, interval, quantity)
             r, vs = typed_data.sign(community.keys.role("curtailer"), community.domain, message)
-        reason = curtailment.reason.name.lower()  # type: ignore[attr-defined]
+        reason = curtailment.reason.name.lower()
         return CurtailmentNotice(account, interval, quantity, reason, r, vs)
 
     def _record_tariff(self, connection: Connection, interval: int) -> None:
@@ -325,6 +334,7 @@ class Simulation:
     def _save(self, connection: Connection, interval: int) -> None:
         community = self.community
         content = {"world": self._world.to_bytes(), "meters": community.meters.to_bytes()}
+        content["reference"] = self._reference.to_bytes()
         plan = community.agents.to_bytes()
         if plan != self._saved_plan or interval == self._first:
             content["plan"] = self._saved_plan = plan

@@ -34,6 +34,7 @@ EXPORTED: tuple[Table, ...] = (
     d.setpoints,
     d.nodes,
     d.node_intervals,
+    d.reference_intervals,
 )
 
 

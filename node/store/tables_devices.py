@@ -77,11 +77,21 @@ node_intervals = Table(
     Column("is_export_binding", Boolean, nullable=False),
 )
 
+# What each account's meter would have shown without the market (node/reference).
+reference_intervals = Table(
+    "reference_intervals",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("net_export_milli_wh", BigInteger, nullable=False),
+    Column("stored_wh", Float, nullable=False),  # at the end, in all the account's storages
+)
+
 # What a restarted simulation continues from, each with the interval at whose end it was taken.
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("name", String, primary_key=True),  # world, meters, plan
+    Column("name", String, primary_key=True),  # world, meters, plan, reference
     Column("interval", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )
