@@ -102,7 +102,7 @@ class IntervalRun:
                     f"controller {self._fence} took over at {self._start_s + now_ms / MS_PER_S}"
                 )
             was_silent = is_silent
-            now_ms += self._wait(now_ms, stop_ms) if is_silent else self._act(now_ms, stop_ms)
+            now_ms += self._wait(now_ms, stop_ms) if is_silent else self.act(now_ms, stop_ms)
             if now_ms == stop_ms:
                 self._is_settled = False
                 self._burst_periods = 0
@@ -113,7 +113,7 @@ class IntervalRun:
         )
         return World(self._fleet, memory)
 
-    def _act(self, now_ms: int, stop_ms: int) -> int:
+    def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
         inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
         self._follow_failures(now_ms)
