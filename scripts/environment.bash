@@ -26,7 +26,7 @@ prepare() {
     fi
     mkdir -p "$venv" 2>/dev/null || die "cannot write to $root: make it writable or clone elsewhere"
     if command -v flock >/dev/null; then   # two first starts at once: the second waits for the first
-        exec 9>"$venv/.lock"
+        exec 9>"$venv/.setup-lock"   # not .lock: that one is uv's own
         flock 9
         if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
             exec 9>&-
