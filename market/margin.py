@@ -26,7 +26,6 @@ was requested, because orders reach no further ahead than the contract's notice.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from market.chunks import Tariff
@@ -43,16 +42,16 @@ class Sides(NamedTuple):
     sell_milli_wh: int
 
 
-NOTHING = Sides(0, 0, 0, 0)
-
-
 def order_exposure(is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: int, tariff: Tariff) -> Sides:
     """Return what an open order (at its limit) or a fill on its way (at its price with the fee) may cost.
 
     `tariff` is the highest short and the lowest long that may be published for the interval.
     """
-    q, limit = quantity_milli_wh, all_in_micro_per_kwh
     short, dump = max(tariff.short_micro_per_kwh, 0), max(-tariff.long_micro_per_kwh, 0)
+    return _sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh, short, dump)
+
+
+def _sides(is_buy: bool, q: int, limit: int, short: int, dump: int) -> Sides:
     if is_buy:
         return Sides(q * max(limit - short, 0), q * max(limit + dump, 0), q, 0)
     return Sides(q * max(short - limit, 0), q * max(-limit - dump, 0), 0, q)
@@ -87,19 +86,48 @@ def worst_case_exposure_pico(
     )
 
 
-@dataclass(slots=True)
 class _Interval:
-    """One unread interval of an account: open orders by lane, sums of fills on their way, booked position."""
+    """One unread interval of an account: open orders by lane, fills on their way, booked position."""
 
-    tariff: Tariff
-    worst_pico: int
-    position_milli_wh: int = 0
-    open: dict[int, Sides] = field(default_factory=dict)
-    underway: Sides = NOTHING
-    total: Sides = NOTHING
+    __slots__ = (
+        "buy_milli_wh",
+        "dump",
+        "exporting_pico",
+        "importing_pico",
+        "open",
+        "position_milli_wh",
+        "sell_milli_wh",
+        "short",
+        "worst_pico",
+    )
+
+    def __init__(self, capacity_milli_wh: int, tariff: Tariff) -> None:
+        self.short = max(tariff.short_micro_per_kwh, 0)
+        self.dump = max(-tariff.long_micro_per_kwh, 0)
+        self.position_milli_wh = 0
+        self.open: dict[int, Sides] = {}
+        # sums over open orders and fills on their way
+        self.importing_pico = self.exporting_pico = self.buy_milli_wh = self.sell_milli_wh = 0
+        self.worst_pico = max(self.short, self.dump) * capacity_milli_wh
+
+    def copy(self) -> "_Interval":
+        twin = _Interval.__new__(_Interval)
+        for name in _Interval.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.open = dict(self.open)
+        return twin
+
+    def sides(self, is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: int) -> Sides:
+        return _sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh, self.short, self.dump)
+
+    def add(self, sides: Sides, sign: int = 1) -> None:
+        self.importing_pico += sign * sides[0]
+        self.exporting_pico += sign * sides[1]
+        self.buy_milli_wh += sign * sides[2]
+        self.sell_milli_wh += sign * sides[3]
 
     def is_idle(self) -> bool:
-        return not self.open and self.underway is NOTHING
+        return not (self.buy_milli_wh or self.sell_milli_wh or self.position_milli_wh)
 
 
 class AccountExposure:
@@ -134,10 +162,7 @@ class AccountExposure:
         """Return an independent copy."""
         twin = AccountExposure(self._capacity, self._read, self._tariff_of)
         twin._newest, twin.exposure_pico = self._newest, self.exposure_pico
-        twin._intervals = {
-            t: _Interval(i.tariff, i.worst_pico, i.position_milli_wh, dict(i.open), i.underway, i.total)
-            for t, i in self._intervals.items()
-        }
+        twin._intervals = {t: known.copy() for t, known in self._intervals.items()}
         return twin
 
     def admit(self, order: Order, balance_pico: int, *, in_debt: bool = False) -> list[Sides | None]:
@@ -189,18 +214,18 @@ class AccountExposure:
         known = self._intervals.get(interval)
         if known is None:
             return
+        for sides in known.open.values():
+            known.add(sides, -1)
         known.open.clear()
-        if fills:
-            known.underway = _sum([known.underway, *(order_exposure(*fill, known.tariff) for fill in fills)])
+        for fill in fills:
+            known.add(known.sides(*fill))
         self._update(known)
         self._forget_idle_end()
 
     def book(self, interval: int, is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: int) -> None:
-        """Note that a fill was settled on chain: it moved the balance and is now part of the position."""
+        """Note that a fill, or a piece of it, was settled: it moved the balance and is part of the position."""
         known = self._intervals[interval]
-        less = order_exposure(is_buy, quantity_milli_wh, all_in_micro_per_kwh, known.tariff)
-        left = Sides(*(a - b for a, b in zip(known.underway, less, strict=True)))
-        known.underway = NOTHING if left == NOTHING else left
+        known.add(known.sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh), -1)
         known.position_milli_wh += -quantity_milli_wh if is_buy else quantity_milli_wh
         self._update(known)
         self._forget_idle_end()
@@ -219,8 +244,7 @@ class AccountExposure:
         """Take over a fill that is on its way already: after a start from stored state."""
         self._reach(interval)
         known = self._intervals[interval]
-        added = order_exposure(is_buy, quantity_milli_wh, all_in_micro_per_kwh, known.tariff)
-        known.underway = _sum([known.underway, added])
+        known.add(known.sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh))
         self._update(known)
 
     def read(self, interval: int) -> None:
@@ -241,26 +265,30 @@ class AccountExposure:
     def _swap(self, order: Order, instead: list[Sides | None] | None) -> list[Sides | None]:
         """Put an order into its cells, or what was there before; return what is replaced."""
         before: list[Sides | None] = []
-        if order.quantity_milli_wh or (instead is not None and any(instead)):
+        quantity = order.quantity_milli_wh
+        if (quantity and instead is None) or (instead is not None and any(instead)):
             self._reach(order.last)
+        lane = order.lane
         for n, t in enumerate(range(order.first, order.last + 1)):
             known = self._intervals.get(t)
             if known is None:
                 before.append(None)
                 continue
-            before.append(known.open.pop(order.lane, None))
+            old = known.open.pop(lane, None)
+            before.append(old)
+            if old is not None:
+                known.add(old, -1)
+            sides: Sides | None = None
             if instead is not None:
                 sides = instead[n]
-            elif order.quantity_milli_wh:
-                sides = order_exposure(
-                    order.is_buy, order.quantity_milli_wh, order.limit_micro_per_kwh, known.tariff
-                )
-            else:
-                sides = None
+            elif quantity:
+                sides = known.sides(order.is_buy, quantity, order.limit_micro_per_kwh)
             if sides is not None:
-                known.open[order.lane] = sides
+                known.open[lane] = sides
+                known.add(sides)
             self._update(known)
-        self._forget_idle_end()
+        if instead is not None or not quantity:
+            self._forget_idle_end()
         return before
 
     def _refusal(self, order: Order, balance_pico: int) -> OrderRefused | None:
@@ -268,11 +296,12 @@ class AccountExposure:
         if not order.quantity_milli_wh:
             return None
         for t in range(order.first, order.last + 1):
-            total, position = self._intervals[t].total, self._intervals[t].position_milli_wh
-            if max(total.sell_milli_wh + position, total.buy_milli_wh - position) > self._capacity:
+            known = self._intervals[t]
+            position = known.position_milli_wh
+            if max(known.sell_milli_wh + position, known.buy_milli_wh - position) > self._capacity:
                 return OrderRefused(
                     RefusalReason.CAPACITY,
-                    f"interval {t}: {total.sell_milli_wh} mWh to sell, {total.buy_milli_wh} to buy, "
+                    f"interval {t}: {known.sell_milli_wh} mWh to sell, {known.buy_milli_wh} to buy, "
                     f"position {position}: the connection carries {self._capacity}",
                 )
         if self.exposure_pico > balance_pico:
@@ -286,36 +315,19 @@ class AccountExposure:
     def _reach(self, newest: int) -> None:
         """Count the readings of every interval up to this one: they come before its own fills or after."""
         for t in range(self._newest + 1, newest + 1):
-            tariff = self._tariff_of(t)
-            worst_pico = interval_exposure_pico(self._capacity, 0, 0, 0, tariff)
-            self._intervals[t] = _Interval(tariff, worst_pico)
-            self.exposure_pico += worst_pico
+            known = self._intervals[t] = _Interval(self._capacity, self._tariff_of(t))
+            self.exposure_pico += known.worst_pico
         self._newest = max(self._newest, newest)
 
     def _forget_idle_end(self) -> None:
-        """Stop counting intervals after the newest with an order or a fill on its way."""
-        while self._newest > self._read:
-            known = self._intervals[self._newest]
-            if not known.is_idle() or known.position_milli_wh:
-                return
-            self.exposure_pico -= known.worst_pico
-            del self._intervals[self._newest]
+        """Stop counting intervals after the newest with an order, a fill on its way or a position."""
+        while self._newest > self._read and self._intervals[self._newest].is_idle():
+            self.exposure_pico -= self._intervals.pop(self._newest).worst_pico
             self._newest -= 1
 
     def _update(self, known: _Interval) -> None:
-        known.total = _sum([known.underway, *known.open.values()])
-        worst_pico = interval_exposure_pico(
-            self._capacity,
-            known.position_milli_wh,
-            known.total.importing_pico,
-            known.total.exporting_pico,
-            known.tariff,
-        )
+        importing_pico = known.short * (self._capacity + known.position_milli_wh) + known.importing_pico
+        exporting_pico = known.dump * (self._capacity - known.position_milli_wh) + known.exporting_pico
+        worst_pico = importing_pico if importing_pico > exporting_pico else exporting_pico
         self.exposure_pico += worst_pico - known.worst_pico
         known.worst_pico = worst_pico
-
-
-def _sum(sides: Sequence[Sides]) -> Sides:
-    if len(sides) == 1:
-        return sides[0]
-    return Sides(*(sum(column) for column in zip(*sides, strict=True)))
