@@ -10,11 +10,15 @@ from node.bench.community import DEPOSIT_PICO, PRICE, Community, Member
 from node.bench.evm import Mined, Reverted
 from node.chain.abi import Contract
 from node.chain.calldata import SignedFill, SignedReading
-from node.chain.contracts import Contracts
+from node.chain.contracts import Contracts, Parameters
 from node.chain.keys import LocalSigner, derive
 from node.chain.typed_data import CompactSignature, Tariff
 
 ZONE_PRICES = (PRICE, PRICE + 40_000)
+# short delays, so that scenes which wait for them are short
+PARAMETERS = Parameters(
+    notice_intervals=4, fill_window_s=3_600, exit_delay_s=15 * 900, role_delay_s=20 * 900, record_for_s=3_600
+)
 ZONE_TARIFFS = (Tariff(300_000, 80_000), Tariff(320_000, 60_000))
 BALANCE_BOUND = 2**79 - 1
 
@@ -25,7 +29,7 @@ class World(Community):
     hostile: Contract
 
     def __init__(self, contracts: Contracts, hostile: Contract, **options: Any) -> None:
-        super().__init__(contracts, **options)
+        super().__init__(contracts, PARAMETERS, **options)
         self.hostile = hostile
         self.stranger = derive(7, "stranger")
         self.fund_grid(DEPOSIT_PICO)
