@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, func, select
 
-from node.store.tables_devices import device_intervals, devices, node_intervals, nodes
+from node.store.tables_devices import (
+    device_intervals,
+    devices,
+    node_intervals,
+    nodes,
+    reference_intervals,
+)
 from node.store.tables_market import (
     accounts,
     fills,
@@ -26,6 +32,7 @@ from node.store.tables_market import (
 )
 
 FloatArray = NDArray[np.float64]
+IntMatrix = NDArray[np.int64]
 
 
 def delivered_span(connection: Connection) -> range:
@@ -337,3 +344,57 @@ def _in_span(connection: Connection, table: Table, span: range) -> Any:
     return connection.execute(
         select(table).where(table.c.interval >= span.start, table.c.interval < span.stop)
     )
+
+
+def energy_by_interval(connection: Connection, span: range) -> dict[str, dict[str, FloatArray]]:
+    """Return the energies of all devices of a kind per interval, Wh: kind, column, `(n_intervals,)`."""
+    sums = [func.sum(device_intervals.c[name]) for name in ENERGY_COLUMNS]
+    found = connection.execute(
+        select(devices.c.kind, device_intervals.c.interval, *sums)
+        .join(device_intervals, device_intervals.c.device == devices.c.id)
+        .where(device_intervals.c.interval >= span.start, device_intervals.c.interval < span.stop)
+        .group_by(devices.c.kind, device_intervals.c.interval)
+        .order_by(devices.c.kind, device_intervals.c.interval)
+    )
+    result: dict[str, dict[str, FloatArray]] = {}
+    for kind, interval, *values in found:
+        table = result.setdefault(kind, {name: np.zeros(len(span)) for name in ENERGY_COLUMNS})
+        for name, value in zip(ENERGY_COLUMNS, values, strict=True):
+            table[name][interval - span.start] = value
+    return result
+
+
+def net_exports(connection: Connection, span: range) -> tuple[IntMatrix, IntMatrix]:
+    """Return metered and reference net export per member and interval, mWh, `(n_members, n_intervals)` each."""
+    row = {member.account: i for i, member in enumerate(members(connection))}
+    metered = np.zeros((len(row), len(span)), np.int64)
+    reference = np.zeros_like(metered)
+    for one in _in_span(connection, imbalances, span):
+        metered[row[one.account], one.interval - span.start] = one.metered_milli_wh
+    for one in _in_span(connection, reference_intervals, span):
+        reference[row[one.account], one.interval - span.start] = one.net_export_milli_wh
+    return metered, reference
+
+
+def stored_at_end_wh(connection: Connection, span: range) -> tuple[dict[int, float], dict[int, float]]:
+    """Return what each account's storages hold at the end of the span, for real and in the reference, Wh."""
+    last = span.stop - 1
+    real = {
+        account: float(energy)
+        for account, energy in connection.execute(
+            select(devices.c.account, func.sum(device_intervals.c.energy_wh))
+            .join(device_intervals, device_intervals.c.device == devices.c.id)
+            .where(device_intervals.c.interval == last)
+            .group_by(devices.c.account)
+        )
+    }
+    reference = {
+        row.account: row.stored_wh for row in _in_span(connection, reference_intervals, range(last, last + 1))
+    }
+    return real, reference
+
+
+def imbalance_milli_wh(connection: Connection, span: range) -> IntMatrix:
+    """Return every imbalance of the span, mWh, `(n,)`."""
+    rows = [row.imbalance_milli_wh for row in _in_span(connection, imbalances, span)]
+    return np.array(rows, np.int64)

@@ -1,0 +1,136 @@
+"""The command `symgrid`: check a scenario, run a community, serve what happened."""
+
+import errno
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from market.errors import MarketError
+from node.errors import NodeError
+from node.profiles import ProfileError
+from node.scenario import ScenarioError
+
+SCENARIOS = Path(__file__).resolve().parents[1] / "scripts" / "scenarios"
+EXIT_USAGE = 2
+EXIT_DISAGREE = 3
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="A peer-to-peer energy market.")
+console = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say in one line what went wrong, and end."""
+    stderr.print(f"symgrid: {' '.join(str(message).split())}", markup=False)
+    raise typer.Exit(code)
+
+
+def scenario_path(name: str) -> Path:
+    """Return the file of a scenario given by path, or by the name of a shipped one."""
+    path = Path(name)
+    shipped = SCENARIOS / f"{name}.yaml"
+    return shipped if not path.exists() and shipped.exists() else path
+
+
+@app.command()
+def checkconfig(
+    file: Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped one")],
+) -> None:
+    """Check a scenario and say what is wrong, with file, line, field and what was expected."""
+    from node.scenario import load
+
+    try:
+        scenario = load(scenario_path(file))
+    except ScenarioError as error:
+        stderr.print(str(error), markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
+    people, days = len(scenario.participants), scenario.days
+    console.print(
+        f"{file}: ok: {scenario.name}, {people} participants, {days} day(s) from {scenario.start_date}"
+    )
+
+
+@app.command()
+def demo(
+    scenario: Annotated[
+        str, typer.Option(help="a scenario file, or the name of a shipped one")
+    ] = "neighbourhood",
+    profiles: Annotated[Path | None, typer.Option(help="folder with your own CSV profiles")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=366, help="how many days to run")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's own")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="of API and page")] = 8000,
+    data: Annotated[Path | None, typer.Option(help="state; a second run on it goes on")] = None,
+    out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out"),
+    once: Annotated[bool, typer.Option("--once", help="end after the summary")] = False,
+    study: Annotated[bool, typer.Option("--study", help="without signatures and chain, for studies")] = False,
+) -> None:
+    """Run a community for some days, print the summary, write the report, then serve API and page."""
+    from node import demonstration
+
+    if not once:
+        _refuse_busy_port(port)
+    try:
+        demonstration.run(
+            demonstration.Options(
+                scenario_path(scenario), profiles, days, seed, port, data, out, once, study
+            ),
+            console,
+        )
+    except ScenarioError as error:
+        stderr.print(str(error), markup=False)
+        raise typer.Exit(EXIT_USAGE) from error
+    except ProfileError as error:
+        fail(str(error), EXIT_USAGE)
+    except demonstration.Disagreement as error:
+        fail(str(error), EXIT_DISAGREE)
+    except (NodeError, MarketError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(_os_reason(error))
+    except KeyboardInterrupt:
+        fail("stopped; run again with the same --data to go on", 130)
+
+
+def _refuse_busy_port(port: int) -> None:
+    """Say so before the day is run, not after it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                fail(f"port {port} is in use: choose another one with --port", EXIT_USAGE)
+            fail(f"port {port}: {error.strerror}", EXIT_USAGE)
+
+
+def _os_reason(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full: free some space and run again with the same --data"
+    return f"{where}{error.strerror or error}"
+
+
+def progress_bar() -> Progress:
+    """Return the progress bar of a run."""
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("intervals"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    app(standalone_mode=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""What `scripts/demo` does: open a community, run its days, show and write what happened, then serve it."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from sqlalchemy import insert, select, update
+
+from market.units import MICRO_PER_CREDIT
+from node import profiles as profile_files
+from node.chain.reconcile import reconcile
+from node.community import Community, open_community
+from node.errors import Permanent
+from node.report import terminal, writing
+from node.report.summary import Summary, summarise
+from node.scenario import Scenario, load
+from node.simulation import Simulation
+from node.store.tables_devices import checkpoints
+from node.store.tables_market import meta
+from node.store.unit_of_work import Store
+
+GOAL = "goal"  # in table meta: the interval up to which the latest run was asked to deliver
+
+
+class Disagreement(Permanent):
+    """Store and chain differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for."""
+
+    scenario: Path
+    profiles: Path | None
+    days: int | None
+    seed: int | None
+    port: int
+    data: Path | None
+    out: Path
+    is_once: bool
+    is_study: bool
+
+
+def run(options: Options, console: Console) -> None:
+    """Run, show, write, and serve until Ctrl-C unless `--once`.
+
+    Raises
+    ------
+    Disagreement
+        If store and chain differ, naming account and amount.
+    """
+    scenario = _scenario(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="symgrid-") as scratch:
+        data = Path(scratch) if options.data is None else options.data
+        data.mkdir(parents=True, exist_ok=True)
+        scenario, goal = _goal(scenario, data, options.days)
+        loaded = profile_files.load(scenario, options.profiles)
+        for note in loaded.notes:
+            console.print(f"profile: {note}", markup=False)
+        community = open_community(scenario, loaded, data)
+        try:
+            _announce(console, community)
+            _run_to(community, goal, console)
+            summary = _summarise(community)
+            terminal.show(console, summary, f"{scenario.name}: {len(summary.span)} intervals delivered")
+            with community.store.read() as connection:
+                path = writing.write(connection, scenario, summary, options.out)
+            console.print(f"\nreport: {path}")
+            if summary.differences:
+                raise Disagreement(f"store and chain differ in {summary.differences} places")
+            if not options.is_once:
+                _serve(community, options.port, console)
+        finally:
+            community.close()
+
+
+def _scenario(options: Options) -> Scenario:
+    scenario = load(options.scenario)
+    changes: dict[str, object] = {}
+    if options.seed is not None:
+        changes["seed"] = options.seed
+    if options.is_study:
+        changes["study"] = scenario.study.model_copy(update={"chain": False, "signing": False})
+    return scenario.model_copy(update=changes) if changes else scenario
+
+
+def _goal(scenario: Scenario, data: Path, days: int | None) -> tuple[Scenario, int]:
+    """Return the scenario, long enough, and the interval to stop at.
+
+    A run that was stopped is finished first; a finished one goes on for as many days again.
+    """
+    wanted = scenario.days if days is None else days
+    done, goal = _progress(data)
+    finished = 0
+    while done is not None and scenario.model_copy(
+        update={"days": finished + 1}
+    ).delivery_intervals().stop <= (done + 1):
+        finished += 1
+    if done is not None and goal is not None and done + 1 < goal:
+        total = finished
+        while scenario.model_copy(update={"days": total}).delivery_intervals().stop < goal if total else True:
+            total += 1
+    else:
+        total = finished + wanted
+    longer = scenario.model_copy(update={"days": total})
+    return longer, longer.delivery_intervals().stop
+
+
+def _progress(data: Path) -> tuple[int | None, int | None]:
+    """Return the newest delivered interval of a data folder and the goal of its latest run."""
+    path = data / "state" / "store.sqlite"
+    if not path.exists():
+        return None, None
+    store = Store(f"sqlite:///{path}")
+    try:
+        with store.read() as connection:
+            done = connection.execute(
+                select(checkpoints.c.interval).where(checkpoints.c.name == "world")
+            ).scalar()
+            goal = connection.execute(select(meta.c.value).where(meta.c.key == GOAL)).scalar()
+    finally:
+        store.close()
+    return done, None if goal is None else int(goal)
+
+
+def _run_to(community: Community, goal: int, console: Console) -> None:
+    from node.cli import progress_bar
+
+    with community.store.begin() as connection:
+        changed = connection.execute(update(meta).where(meta.c.key == GOAL).values(value=str(goal)))
+        if changed.rowcount == 0:
+            connection.execute(insert(meta).values(key=GOAL, value=str(goal)))
+    simulation = Simulation(community)
+    first = simulation.next_interval
+    with progress_bar() as bar:
+        task = bar.add_task(f"{community.scenario.name}", total=max(goal - first, 0))
+        simulation.run(goal, lambda _interval: bar.advance(task))
+    if not console.is_terminal:
+        console.print(f"{max(goal - first, 0)} intervals delivered")
+
+
+def _summarise(community: Community) -> Summary:
+    differences = 0
+    with community.store.read() as connection:
+        if community.chain is not None:
+            assert community.contracts is not None
+            assert community.deployment is not None
+            differences = len(
+                reconcile(
+                    connection, community.chain, community.contracts, community.deployment, is_full=True
+                )
+            )
+        return summarise(connection, community.scenario, differences)
+
+
+def _announce(console: Console, community: Community) -> None:
+    scenario = community.scenario
+    fee = scenario.market.fee_micro_per_kwh * 100 / MICRO_PER_CREDIT
+    console.print(
+        f"{scenario.name}: {len(scenario.participants)} participants, {community.plant.fleet.n_devices} devices, "
+        f"{scenario.start_date}, {scenario.time_zone}, fee {fee:g} ct/kWh a side"
+    )
+    if community.deployment is not None:
+        console.print(
+            f"embedded chain {community.deployment.chain_id}: Settlement at 0x{community.deployment.settlement.hex()}"
+        )
+        console.print("keys are derived from the seed: for simulation only, never for money", style="yellow")
+
+
+def _serve(community: Community, port: int, console: Console) -> None:
+    import uvicorn
+
+    from node.api.app import create_app
+
+    console.print(f"serving http://127.0.0.1:{port}/ (API: /docs), Ctrl-C ends")
+    uvicorn.run(create_app(community), host="127.0.0.1", port=port, log_level="warning")

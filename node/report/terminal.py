@@ -1,0 +1,174 @@
+"""The summary on the terminal: what a stranger sees when the day is over."""
+
+from rich.console import Console
+from rich.table import Table
+
+from node.report.summary import Bill, Summary, cents, credits, kwh
+
+
+def show(console: Console, summary: Summary, title: str, *, most_bills: int = 30) -> None:
+    """Print the summary of a run."""
+    console.print()
+    console.rule(f"[bold]{title}")
+    console.print(_energy(summary))
+    console.print(_figures(summary))
+    console.print(_bills(summary.bills[:most_bills]))
+    if len(summary.bills) > most_bills:
+        console.print(
+            f"... and {len(summary.bills) - most_bills} more: see the report and bills in kpis.json"
+        )
+
+
+def _energy(summary: Summary) -> Table:
+    table = Table(title="Energy, kWh", title_justify="left", box=None, padding=(0, 2))
+    for head in ("from", "", "to", ""):
+        table.add_column(head, justify="right" if not head else "left")
+    sources = sorted(summary.energy.sources_wh.items(), key=lambda item: -item[1])
+    sinks = sorted(summary.energy.sinks_wh.items(), key=lambda item: -item[1])
+    for i in range(max(len(sources), len(sinks))):
+        left = (sources[i][0], f"{sources[i][1] / 1e3:,.2f}") if i < len(sources) else ("", "")
+        right = (sinks[i][0], f"{sinks[i][1] / 1e3:,.2f}") if i < len(sinks) else ("", "")
+        table.add_row(*left, *right)
+    total = sum(summary.energy.sources_wh.values())
+    table.add_section()
+    table.add_row(
+        "sum",
+        f"{total / 1e3:,.2f}",
+        "gap",
+        f"{summary.energy.gap_wh / 1e3:.5f} ({_percent(summary.energy.gap_share)})",
+    )
+    return table
+
+
+def _figures(summary: Summary) -> Table:
+    table = Table(title="Figures", title_justify="left", box=None, padding=(0, 2), show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, text in figures(summary):
+        table.add_row(name, text)
+    return table
+
+
+def figures(summary: Summary) -> list[tuple[str, str]]:
+    """Return the figures as name and text, for terminal and report alike."""
+    peaks = summary.peaks
+    low, high = summary.price_low_micro_per_kwh, summary.price_high_micro_per_kwh
+    span = (
+        "nothing traded" if low is None or high is None else f"{cents(low):.2f} to {cents(high):.2f} ct/kWh"
+    )
+    rows = [
+        ("traded", f"{kwh(summary.traded_milli_wh):,.2f} kWh in {summary.n_trades:,} trades at {span}"),
+        ("orders, fills", f"{summary.n_orders:,} orders, {summary.n_fills:,} fills"),
+        ("traded share of withdrawals", _percent(summary.traded_volume_ratio)),
+        ("imbalance share", _percent(summary.imbalance_share)),
+        ("self-sufficiency", _percent(summary.own_use.self_sufficiency)),
+        ("self-consumption", _percent(summary.own_use.self_consumption)),
+        ("autarky", _percent(summary.autarky)),
+        ("peak import", _peak(peaks.import_w, peaks.import_change)),
+        ("peak export", _peak(peaks.export_w, peaks.export_change)),
+        ("CO2 of imports", f"{summary.co2_kg:,.1f} kg (reference {summary.reference_co2_kg:,.1f} kg)"),
+        ("savings", _savings(summary)),
+        ("Jain index of savings", _number(summary.jain_of_savings)),
+        ("curtailed", _energies(summary.curtailed_wh)),
+        ("unserved", _energies(summary.unserved_wh)),
+    ]
+    for event in summary.flexibility:
+        rows.append(
+            (
+                f"grid event {event['name']}",
+                f"{kwh(event['delivered_milli_wh']):,.2f} kWh delivered of "
+                f"{event['requested_w'] / 1e3:,.1f} kW asked for; {credits(event['paid_pico']):,.2f} of "
+                f"{credits(event['revenue_pico']):,.2f} credits paid to {event['members']} members "
+                f"({event['state']})",
+            )
+        )
+    if summary.chain is not None:
+        chain = summary.chain
+        gas = (
+            ""
+            if chain.gas_per_fill is None
+            else f", {chain.gas_per_fill:,.0f} gas per fill (readings included)"
+        )
+        rows += [
+            (
+                "settled",
+                f"{chain.fills:,} fills and {chain.readings:,} readings in {chain.chunks:,} chunks{gas}",
+            ),
+            ("chain height", f"{chain.height:,}"),
+            (
+                "store and chain agree",
+                "yes" if summary.differences == 0 else f"NO, {summary.differences} differences",
+            ),
+        ]
+    return rows
+
+
+def _savings(summary: Summary) -> str:
+    total = sum(bill.saving_pico for bill in summary.bills)
+    return f"{credits(total):+,.2f} credits; {_percent(summary.share_not_worse_off)} of members not worse off"
+
+
+def _bills(bills: tuple[Bill, ...]) -> Table:
+    table = Table(title="Bills, credits (negative: income)", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("participant")
+    for head in ("kind", "sold kWh", "bought kWh", "supplier only", "market", "saving", "stored more kWh"):
+        table.add_column(head, justify="left" if head == "kind" else "right")
+    for bill in bills:
+        table.add_row(*bill_row(bill))
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        f"{kwh(sum(b.sold_milli_wh for b in bills)):,.2f}",
+        f"{kwh(sum(b.bought_milli_wh for b in bills)):,.2f}",
+        f"{credits(sum(b.supplier_only_pico for b in bills)):,.2f}",
+        f"{credits(sum(b.market_pico for b in bills)):,.2f}",
+        f"{credits(sum(b.saving_pico for b in bills)):+,.2f}",
+        f"{sum(b.stored_more_wh for b in bills) / 1e3:+,.2f}",
+    )
+    return table
+
+
+def bill_row(bill: Bill) -> tuple[str, ...]:
+    """Return a bill as text: name, kind, sold, bought, supplier only, market, saving, stored more."""
+    return (
+        bill.name,
+        bill.kind,
+        f"{kwh(bill.sold_milli_wh):,.2f}",
+        f"{kwh(bill.bought_milli_wh):,.2f}",
+        f"{credits(bill.supplier_only_pico):,.3f}",
+        f"{credits(bill.market_pico):,.3f}",
+        f"{credits(bill.saving_pico):+,.3f}",
+        f"{bill.stored_more_wh / 1e3:+,.2f}",
+    )
+
+
+BILL_HEADS = (
+    "participant",
+    "kind",
+    "sold, kWh",
+    "bought, kWh",
+    "supplier only",
+    "market",
+    "saving",
+    "stored more, kWh",
+)
+
+
+def _energies(by_name: object) -> str:
+    assert isinstance(by_name, dict)
+    some = {name: value for name, value in by_name.items() if value > 0.5}
+    return ", ".join(f"{name} {value / 1e3:,.2f} kWh" for name, value in some.items()) or "nothing"
+
+
+def _peak(power_w: float, change: float | None) -> str:
+    against = "" if change is None else f" ({change:+.1%} against the reference)"
+    return f"{power_w / 1e3:,.2f} kW{against}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

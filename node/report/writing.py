@@ -1,0 +1,75 @@
+"""Write a run's report: one HTML file with the figures, and everything behind it as CSV and JSON."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from node.report import export, html, plots, queries, terminal
+from node.report.plots import Figure
+from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.scenario import Scenario
+
+
+def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
+    """Return all figures of a span by element id."""
+    grid = scenario.grid
+    metered, _ = queries.net_exports(connection, span)
+    net_wh = metered.sum(axis=0) / 1_000.0
+    tariff = queries.tariff_series(connection, span)
+    by_kind = queries.energy_by_kind(connection, span)
+    imported_wh, exported_wh = float(-net_wh[net_wh < 0].sum()), float(net_wh[net_wh > 0].sum())
+    result = {
+        "energy": plots.energy_flows(by_kind, imported_wh, exported_wh),
+        "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
+        "storage": plots.storage(grid, queries.storage_series(connection, span)),
+    }
+    busiest = queries.busiest_round(connection, span)
+    if busiest is not None:
+        book = queries.merit_order(connection, *busiest)
+        if book is not None:
+            result["merit-order"] = plots.merit_order(grid, book)
+    result["network"] = plots.network(grid, queries.loading(connection, span))
+    return result
+
+
+def bills_figure(summary: Summary) -> Figure:
+    """Return the figure of all bills."""
+    return plots.bills(
+        [bill.name for bill in summary.bills],
+        [credits(bill.market_pico) for bill in summary.bills],
+        [credits(bill.supplier_only_pico) for bill in summary.bills],
+    )
+
+
+def write(connection: Connection, scenario: Scenario, summary: Summary, folder: Path) -> Path:
+    """Write `report.html`, `kpis.json` and `tables/*.csv`; return the report's path.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full.
+    """
+    export.write_tables(connection, folder / "tables")
+    export.write_json(
+        folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
+    )
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
+    last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
+    page = html.render(
+        f"Symbiotic Grid: {scenario.name}",
+        f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
+        f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
+        drawn,
+        {
+            "Figures": (("figure", "value"), terminal.figures(summary)),
+            "Bills, credits (negative: income)": (
+                terminal.BILL_HEADS,
+                [terminal.bill_row(bill) for bill in summary.bills],
+            ),
+        },
+        DEFINITIONS,
+    )
+    path = folder / "report.html"
+    html.write(path, page)
+    return path
