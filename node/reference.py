@@ -1,8 +1,8 @@
 """The reference: the same community without the market, for bills and peaks to be compared with.
 
 Every account has only its supplier. Home batteries do what they do without a market: they take the own surplus
-and cover the own need. Cars charge at full power from arrival until they are full; backup units, modules and
-flywheels hold what they began with. The same device models, loads and sun as the community's own.
+and cover the own need. Cars charge at full power from arrival until they hold what they need at departure; backup
+units, modules and flywheels hold what they began with. The same device models, loads and sun as the community's own.
 """
 
 from dataclasses import dataclass, replace
@@ -58,11 +58,9 @@ class Reference:
     def _setpoints(self, now: FleetInputs, dt_s: float) -> FloatArray:
         fleet, owner = self.plant.fleet, self.plant.participant
         low_w, high_w = deliverable_w(fleet, self.state, now, dt_s)
-        is_vehicle = fleet.kind == Kind.VEHICLE
         is_battery = fleet.kind == Kind.BATTERY
-        is_store = (fleet.capacity_wh > 0) & ~is_vehicle & ~is_battery
-        setpoint = np.where(is_store, self._holding_w(low_w, dt_s), 0.0)
-        setpoint = np.where(is_vehicle, low_w, setpoint)
+        is_held = (fleet.capacity_wh > 0) & ~is_battery
+        setpoint = np.where(is_held, self._charging_w(low_w, dt_s), 0.0)
         others_w = now.solar_available_w - now.load_demand_w + setpoint
         need_w = -np.bincount(owner, others_w, len(self.plant.scenario.participants))
         room_w = np.where(need_w[owner] > 0, np.maximum(high_w, 0.0), np.maximum(-low_w, 0.0)) * is_battery
@@ -74,9 +72,11 @@ class Reference:
         is_load = fleet.capacity_wh <= 0
         return np.where(is_load & (fleet.kind != Kind.SOLAR), -np.inf, setpoint)
 
-    def _holding_w(self, low_w: FloatArray, dt_s: float) -> FloatArray:
-        """Return the charging power that brings stores back to what they began with."""
-        missing_wh = np.maximum(self.plant.fleet.initial_wh - self.state.energy_wh, 0.0)
+    def _charging_w(self, low_w: FloatArray, dt_s: float) -> FloatArray:
+        """Return the charging power towards what each store shall hold, as negative numbers."""
+        goal_wh = self.plant.fleet.initial_wh.copy()
+        goal_wh[self.plant.vehicles] = [car.required_wh for car in self.plant.cars]
+        missing_wh = np.maximum(goal_wh - self.state.energy_wh, 0.0)
         return np.maximum(-missing_wh * SECONDS_PER_HOUR / dt_s, low_w)
 
     def record(self, connection: Connection, interval: int, net_wh: FloatArray, first_account: int) -> None:

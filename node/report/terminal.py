@@ -1,5 +1,8 @@
 """The summary on the terminal: what a stranger sees when the day is over."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +45,7 @@ def _energy(summary: Summary) -> Table:
 
 def _figures(summary: Summary) -> Table:
     table = Table(title="Figures", title_justify="left", box=None, padding=(0, 2), show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, text in figures(summary):
         table.add_row(name, text)
@@ -72,16 +75,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
-    for event in summary.flexibility:
-        rows.append(
-            (
-                f"grid event {event['name']}",
-                f"{kwh(event['delivered_milli_wh']):,.2f} kWh delivered of "
-                f"{event['requested_w'] / 1e3:,.1f} kW asked for; {credits(event['paid_pico']):,.2f} of "
-                f"{credits(event['revenue_pico']):,.2f} credits paid to {event['members']} members "
-                f"({event['state']})",
-            )
-        )
+    rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:
         chain = summary.chain
         gas = (
@@ -103,16 +97,29 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     return rows
 
 
+def _event(event: Mapping[str, Any]) -> tuple[str, str]:
+    return (
+        f"grid event {event['name']}",
+        f"{kwh(event['delivered_milli_wh']):,.2f} kWh delivered, {event['requested_w'] / 1e3:,.1f} kW asked for; "
+        f"{credits(event['paid_pico']):,.2f} of {credits(event['revenue_pico']):,.2f} credits paid to "
+        f"{event['members']} members ({event['state']})",
+    )
+
+
 def _savings(summary: Summary) -> str:
     total = sum(bill.saving_pico for bill in summary.bills)
-    return f"{credits(total):+,.2f} credits; {_percent(summary.share_not_worse_off)} of members not worse off"
+    stored_kwh = sum(bill.stored_more_wh for bill in summary.bills) / 1e3
+    return (
+        f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end; "
+        f"{_percent(summary.share_not_worse_off)} of members not worse off"
+    )
 
 
 def _bills(bills: tuple[Bill, ...]) -> Table:
-    table = Table(title="Bills, credits (negative: income)", title_justify="left", box=None, padding=(0, 2))
-    table.add_column("participant")
-    for head in ("kind", "sold kWh", "bought kWh", "supplier only", "market", "saving", "stored more kWh"):
-        table.add_column(head, justify="left" if head == "kind" else "right")
+    table = Table(title="Bills, credits (negative: income)", title_justify="left", box=None, padding=(0, 1))
+    table.add_column("participant", no_wrap=True)
+    for head in ("kind", "sold kWh", "bought kWh", "supplier", "market", "saving", "stored +kWh"):
+        table.add_column(head, justify="left" if head == "kind" else "right", no_wrap=True)
     for bill in bills:
         table.add_row(*bill_row(bill))
     table.add_section()
