@@ -4,7 +4,7 @@
 |---|---|
 | `allocation_100k_p99_ms` | 100,000 claims on a tree of four levels in five classes, fresh demands every time |
 | `device_step_100k_ms` | one 100 ms step of a mixed fleet of 100,000 devices, mean over many |
-| `loop_lateness_p99_ms` | p99 of the time from when a period is due until 1,000 devices have acted, less that of bare ticks |
+| `loop_lateness_p99_ms` | p99 of the time from when a period is due until 1,000 devices have acted, less bare ticks' |
 
 The bare timer ticks are measured in turns with the control periods, so that both see the same machine.
 """
