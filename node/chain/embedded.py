@@ -161,6 +161,7 @@ class EmbeddedChain:
             raise
         self._waiting: dict[Hash, SignedTransactionAPI] = {}
         self._waiting_of: dict[Address, int] = {}
+        self.dropped: dict[Hash, str] = {}  # what the newest block could not take, and why
 
     def _open_genesis(self, genesis: Genesis | None) -> int:
         stored = self._file.fact("genesis")
@@ -263,6 +264,7 @@ class EmbeddedChain:
             self._header = done.header
             self._waiting = {x.hash: x for x in done.left}
             self._waiting_of = {}
+            self.dropped = {x.hash: reason for x, reason in done.dropped}
             for transaction in done.left:
                 self._waiting_of[transaction.sender] = self._waiting_of.get(transaction.sender, 0) + 1
             return self.head()

@@ -17,6 +17,7 @@ from eth.db.backends.base import BaseAtomicDB
 from eth.db.batch import BatchDB
 from lru import LRU
 
+from node.chain.embedded_state import KnownState
 from node.chain.ports import ChainError, ChainLocked, Hash, Log
 from node.errors import Permanent
 
@@ -93,6 +94,7 @@ class ChainFile(BaseAtomicDB):
         self._lock = None if path is None else _lock(path)
         self._cache: LRU[bytes, bytes] = LRU(CACHED_NODES)
         self._new: dict[bytes, bytes] = {}
+        self.known: KnownState | None = None  # values at the newest root that was written
         try:
             self._connection = self._open(is_durable)
         except BaseException:

@@ -26,7 +26,8 @@ from eth_utils import ValidationError
 from eth_utils.exceptions import ValidationError as EthValidationError
 
 from node.chain.embedded_file import ChainFile, LogRow
-from node.chain.embedded_translate import TranslatedComputation
+from node.chain.embedded_frame import TranslatedComputation
+from node.chain.embedded_state import FlatAccounts
 from node.chain.keys import GROUP_ORDER
 from node.chain.ports import Address, CallReverted, Hash, RejectionReason, TransactionRejected
 from node.chain.revert import revert_reason
@@ -61,9 +62,10 @@ class ExecutedBlock:
 
 
 class _State(PragueState):
-    """Prague's state, whose frames run translated code."""
+    """Prague's state on dictionaries, whose frames run translated code."""
 
     computation_class = TranslatedComputation
+    account_db_class = FlatAccounts
 
 
 class _Machine(PragueVM):
@@ -131,11 +133,13 @@ class Machine:
                 result.left.append(transaction)
                 continue
             try:
-                receipt, computation = machine.apply_transaction(header, transaction)
+                machine.validate_transaction_against_header(header, transaction)
+                machine.state.validate_transaction(transaction)
             except EthValidationError as error:
                 result.dropped.append((transaction, str(error)))
                 held.add(transaction.sender)
                 continue
+            receipt, computation = machine.apply_transaction(header, transaction)
             for log in receipt.logs:
                 topics = tuple(topic.to_bytes(32, "big") for topic in log.topics)
                 result.logs.append(LogRow(len(result.logs), log.address, topics, log.data, len(receipts)))

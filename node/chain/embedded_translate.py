@@ -15,23 +15,20 @@ Why this is the same machine:
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
+from eth.constants import GAS_COPY, GAS_SHA3WORD
 from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination, OutOfGas
 from eth.vm import opcode_values as op
-from eth.vm.code_stream import CodeStream
-from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
 from eth.vm.logic.invalid import InvalidOpcode
-from lru import LRU
+from eth_hash.auto import keccak
 
 # How far a function follows the code: long ones save hand-overs, short ones translate less that never runs.
 FOLLOWED = 160
 STACK_LIMIT = 1024
 WORD = 2**256 - 1
 SIGN = 2**255
-# Not a byte: what the code stream yields once, to start the translated code.
-RUN = -1
 
 Run = Callable[[Any, list[int], Any], int]
 Item = int | str  # a constant, or the name of a local variable
@@ -74,7 +71,45 @@ def _word_at(data: bytes, start: int) -> int:
     return int.from_bytes(part, "big") << (256 - 8 * len(part))
 
 
+def _reach(x: Any, start: int, size: int) -> Any:
+    """Return the memory, grown and paid for so that it holds these bytes."""
+    if size and start + size > len(x._memory._bytes):
+        x.extend_memory(start, size)
+    return x._memory._bytes
+
+
+def _pay_words(meter: Any, price: int, size: int) -> None:
+    remaining = meter.gas_remaining - price * ((size + 31) // 32)
+    if remaining < 0:
+        raise OutOfGas("words")
+    meter.gas_remaining = remaining
+
+
+def _sha3(x: Any, meter: Any, start: int, size: int) -> int:
+    memory = _reach(x, start, size)
+    _pay_words(meter, GAS_SHA3WORD, size)
+    return int.from_bytes(keccak(bytes(memory[start : start + size])), "big")
+
+
+def _mcopy(x: Any, meter: Any, target: int, start: int, size: int) -> None:
+    _pay_words(meter, GAS_COPY, size)
+    memory = _reach(x, max(target, start), size)
+    if size:
+        memory[target : target + size] = memory[start : start + size]
+
+
+def _copy(x: Any, meter: Any, source: bytes, target: int, start: int, size: int) -> None:
+    """Copy bytes from call data or code into memory, zeros beyond their end."""
+    _pay_words(meter, GAS_COPY, size)
+    memory = _reach(x, target, size)
+    if size:
+        memory[target : target + size] = bytes(source[start : start + size]).ljust(size, b"\0")
+
+
 _NAMES: dict[str, Any] = {
+    "sha3": _sha3,
+    "mcopy": _mcopy,
+    "copy": _copy,
     "W": WORD,
     "S": SIGN,
     "sdiv": _sdiv,
@@ -118,14 +153,29 @@ _CONDITIONS: dict[int, tuple[int, str]] = {
     op.EQ: (2, "{a} == {b}"),
     op.ISZERO: (1, "not {a}"),
 }
+# Instruction -> what the frame knows without being asked anything, and nothing can change.
+_FACTS: dict[int, str] = {
+    op.CALLVALUE: "x.msg.value",
+    op.CALLDATASIZE: "len(x.msg.data)",
+    op.RETURNDATASIZE: "len(x.return_data)",
+    op.CALLER: "of(x.msg.sender, 'big')",
+    op.ADDRESS: "of(x.msg.storage_address, 'big')",
+    op.TIMESTAMP: "x.state.timestamp",
+    op.CODESIZE: "len(x.code)",
+}
+# Instruction -> how many operands, statement over them that moves bytes within memory or into it.
+_COPIES: dict[int, tuple[int, str]] = {
+    op.MCOPY: (3, "mcopy(x, meter, {a}, {b}, {c})"),
+    op.CALLDATACOPY: (3, "copy(x, meter, x.msg.data, {a}, {b}, {c})"),
+    op.CODECOPY: (3, "copy(x, meter, x.code._raw_code_bytes, {a}, {b}, {c})"),
+}
 # Instructions that end a frame; py-evm raises in each.
 _ENDS = frozenset({op.STOP, op.RETURN, op.REVERT, op.SELFDESTRUCT})
 # Instructions of py-evm that leave a result, which it may hold as bytes.
 _LEAVES_RESULT = frozenset(
     {
-        *(op.EXP, op.SHA3, op.ADDRESS, op.BALANCE, op.ORIGIN, op.CALLER, op.CALLVALUE, op.CALLDATASIZE),
-        *(op.CODESIZE, op.GASPRICE, op.EXTCODESIZE, op.RETURNDATASIZE, op.EXTCODEHASH, op.BLOCKHASH),
-        *(op.COINBASE, op.TIMESTAMP, op.NUMBER, op.PREVRANDAO, op.GASLIMIT, op.CHAINID, op.SELFBALANCE),
+        *(op.EXP, op.BALANCE, op.ORIGIN, op.GASPRICE, op.EXTCODESIZE, op.EXTCODEHASH, op.BLOCKHASH),
+        *(op.COINBASE, op.NUMBER, op.PREVRANDAO, op.GASLIMIT, op.CHAINID, op.SELFBALANCE),
         *(op.BASEFEE, op.BLOBHASH, op.BLOBBASEFEE, op.SLOAD, op.TLOAD, op.MSIZE, op.GAS),
         *(op.CREATE, op.CALL, op.CALLCODE, op.DELEGATECALL, op.CREATE2, op.STATICCALL),
     }
@@ -288,7 +338,7 @@ class Translation(dict[int, Run]):
                 position += 1
                 continue
             if instruction in _ENDS or not self._plain(w, instruction, position):
-                self._hand_over(w, instruction, position)
+                self._hand_over(w, instruction)
                 if instruction in _ENDS or instruction not in PRAGUE_OPCODES:
                     w.line("raise AssertionError('the frame has ended')")
                     return w.lines
@@ -399,11 +449,29 @@ class Translation(dict[int, Run]):
             name = w.name()
             w.line(f"{name} = word_at(x.msg.data, {start})")
             w.push(name)
+        elif instruction in _FACTS:
+            w.gas += 2
+            name = w.name()
+            w.line(f"{name} = {_FACTS[instruction]}")
+            w.push(name)
+        elif instruction in _COPIES:
+            count, template = _COPIES[instruction]
+            w.gas += 3
+            operands = [w.pop() for _ in range(count)]
+            w.line(template.format(**dict(zip("abc", operands, strict=True))))
+            w.has_memory = False
+        elif instruction == op.SHA3:
+            w.gas += 30
+            start, size = w.pop(), w.pop()
+            name = w.name()
+            w.line(f"{name} = sha3(x, meter, {start}, {size})")
+            w.has_memory = False
+            w.push(name)
         else:
             return False
         return True
 
-    def _hand_over(self, w: _Writer, instruction: int, position: int) -> None:
+    def _hand_over(self, w: _Writer, instruction: int) -> None:
         """Let py-evm execute an instruction on its own stack and memory."""
         w.lines += w.settled()
         w.end()
@@ -411,8 +479,6 @@ class Translation(dict[int, Run]):
         name = f"f{instruction}"
         if name not in self._names:
             self._names[name] = PRAGUE_OPCODES.get(instruction) or InvalidOpcode(instruction)
-        if instruction in (op.CODECOPY,):
-            w.line(f"x.code.program_counter = {position + 1}")
         w.line(f"{name}(x)")
         if instruction in _LEAVES_RESULT:
             w.line("if s[-1].__class__ is not int: s[-1] = of(s[-1], 'big')")
@@ -425,40 +491,3 @@ def _jump_destinations(code: bytes) -> Iterator[int]:
         if instruction == op.JUMPDEST:
             yield position
         position += 1 + (instruction - op.PUSH0 if op.PUSH0 < instruction <= op.PUSH32 else 0)
-
-
-# A community has three contracts; tests deploy more.
-_TRANSLATIONS: "LRU[bytes, Translation]" = LRU(64)
-
-
-def translation_of(code: bytes) -> Translation:
-    """Return a code's translation, the same object as long as it is in use."""
-    found = _TRANSLATIONS.get(code)
-    if found is None:
-        found = _TRANSLATIONS[code] = Translation(code)
-    return found
-
-
-def run_translated(computation: Any) -> None:
-    """Run a frame's code to its end, which py-evm signals by raising (halt, revert or error)."""
-    translation = translation_of(bytes(computation.code._raw_code_bytes))
-    stack, meter, position = computation._stack.values, computation._gas_meter, 0
-    while True:
-        position = translation[position](computation, stack, meter)
-
-
-class _TranslatedCode(CodeStream):
-    """Code that py-evm's loop starts as one instruction."""
-
-    def __iter__(self) -> Iterator[int]:
-        yield RUN
-
-
-class TranslatedComputation(PragueComputation):
-    """A frame of the `prague` fork that runs translated code."""
-
-    opcodes: ClassVar[dict[int, Any]] = {**PRAGUE_OPCODES, RUN: run_translated}
-
-    def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
-        super().__init__(state, message, transaction_context)
-        self.code = _TranslatedCode(message.code)

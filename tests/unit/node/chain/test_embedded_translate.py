@@ -15,7 +15,8 @@ from eth.vm.message import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from node.chain.embedded_translate import TranslatedComputation
+from node.chain.embedded_frame import TranslatedComputation
+from node.chain.embedded_state import FlatAccounts
 
 # py-evm says so whenever a program happens to contain that instruction.
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT:DeprecationWarning")
@@ -36,6 +37,7 @@ class _Reference(PragueState):
 
 class _Translated(PragueState):
     computation_class = TranslatedComputation
+    account_db_class = FlatAccounts
 
 
 def _run(state_class: type[PragueState], code: bytes, data: bytes, gas: int) -> dict[str, Any]:
