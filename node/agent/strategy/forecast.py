@@ -14,10 +14,13 @@ import numpy as np
 from node.agent.strategy.errors import InvalidOutlook
 from node.agent.strategy.outlook import Floats
 
-# Part of the last error that is still there one quarter hour later: lag-1 autocorrelation of the error of
-# seasonal-naive forecasts of single homes' 15-minute load (HAMLET's sixteen homes).
-ERROR_PERSISTENCE = 0.6
-# Solar error is carried on as a ratio, within bounds: a clear morning after an overcast day triples it.
+# Part of the last error that is still there one quarter hour later: the lag-1 autocorrelation of seasonal-naive
+# errors of sixteen homes (HAMLET data, 15 min) is 0.37 to 0.84, 0.64 on average.
+LOAD_ERROR_PERSISTENCE = 0.65
+# Solar error is carried on as a ratio, because clouds shade all of the day alike. On the three solar profiles of
+# the same data 0.95 halves the error of the next quarter hour, from 0.46 to 0.20 of the mean.
+SOLAR_RATIO_PERSISTENCE = 0.95
+# A clear morning after an overcast day triples the forecast; more is an artefact of dawn.
 SOLAR_RATIO_MAX = 3.0
 # Weight of the newest day in the expected price; older days share the rest geometrically.
 PRICE_MEMORY = 0.5
@@ -79,7 +82,7 @@ def carry_load_error(
         Intervals between that one and the first forecast one, 1 if they are neighbours.
     """
     error = np.nan_to_num(last_measured_wh - last_forecast_wh)
-    fading = ERROR_PERSISTENCE ** (gap + np.arange(forecast_wh.shape[1]))
+    fading = LOAD_ERROR_PERSISTENCE ** (gap + np.arange(forecast_wh.shape[1]))
     return np.maximum(forecast_wh + error[:, None] * fading[None, :], 0.0)
 
 
@@ -93,8 +96,7 @@ def carry_solar_ratio(
     is_day = np.isfinite(last_measured_wh) & np.isfinite(last_forecast_wh) & (last_forecast_wh > 0)
     ratio = np.where(is_day, np.nan_to_num(last_measured_wh) / np.where(is_day, last_forecast_wh, 1.0), 1.0)
     ratio = np.clip(ratio, 0.0, SOLAR_RATIO_MAX)
-    # Clouds pass more slowly than kettles boil: solar ratios fade half as fast as load errors.
-    fading = np.sqrt(ERROR_PERSISTENCE) ** (gap - 1 + np.arange(forecast_wh.shape[1]))
+    fading = SOLAR_RATIO_PERSISTENCE ** (gap + np.arange(forecast_wh.shape[1]))
     corrected: Floats = forecast_wh * (1.0 + (ratio[:, None] - 1.0) * fading[None, :])
     return corrected
 

@@ -6,6 +6,7 @@ marginal value of stored energy, so the plan bids exactly like one from the valu
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,13 +142,14 @@ def _solve(
     upper[starts[0] : starts[1]] = charge_wh.ravel()[stock]
     upper[starts[1] : starts[2]] = discharge_wh.ravel()[out]
     upper[starts[2] : starts[3]] = np.tile(fleet.capacity_wh, horizon)
+    # scipy takes sparse matrices and arrays of bounds, its stubs do not.
     solved = linprog(
         cost * OBJECTIVE_SCALE,
-        A_ub=floors,
+        A_ub=cast("Any", floors),
         b_ub=-owed[is_owed],
-        A_eq=balance,
+        A_eq=cast("Any", balance),
         b_eq=start,
-        bounds=np.stack([np.zeros(n_columns), upper], axis=1),
+        bounds=cast("Any", np.stack([np.zeros(n_columns), upper], axis=1)),
         method="highs",
     )
     if solved.status != 0:
