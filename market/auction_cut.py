@@ -25,21 +25,21 @@ from numpy.typing import NDArray
 from market.errors import BookInconsistent
 from market.largest_remainder import split
 
-# Rows per pass: 2**16 rows of 8 bytes are 512 KiB, two of which fit a second-level cache.
-BLOCK_ROWS: Final = 2**16
+# Rows per pass: 2**17 rows of 8 bytes are 1 MiB, about a second-level cache.
+BLOCK_ROWS: Final = 2**17
 # Leading bits of the price that one histogram resolves: 2 * 2**13 bins of 8 bytes are 128 KiB.
 LEVEL_BITS: Final = 13
-# From 2**18 orders on a sample of 2**16 to 2**17 rows costs less than it saves.
+# From 2**18 orders on a sample of 2**15 to 2**16 rows costs less than it saves.
 SAMPLED_FROM: Final = 2**18
-SAMPLE_ROWS: Final = 2**16
-# Half width of the window in standard deviations of the sample's demand less supply. These are bounded from
-# above as if every order traded; where two thirds do, 2 stand for 2.5, that is one failed guess in eighty.
-WINDOW_SIGMAS: Final = 2.0
+SAMPLE_ROWS: Final = 2**15
+# Half widths of the window, tried in turn, in standard deviations of the sample's demand less supply. Those are
+# bounded as if every order traded; where two thirds do, 1.5 stand for 1.9: one guess in twenty fails.
+WINDOW_SIGMAS: Final = (1.5, 6.0)
 # Sums of quantities stay inside signed 64 bits with room for one subtraction.
 MAX_TOTAL_MILLI_WH: Final = 2**62
 # A float64 count holds whole numbers below 2**53; larger blocks are counted in two halves.
 EXACT_FLOAT: Final = 2**53
-LOW_BITS: Final = 26
+LOW_BITS: Final = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
-    """The rows under search; `shift_buy` and `shift_sell` turn limits into net prices."""
+class _Rows:
+    """Rows under search: all-in limits, sides, energies, and the fee between limits and net prices."""
 
     limit: NDArray[np.int64]
     is_buy: NDArray[np.bool_]
@@ -74,9 +74,9 @@ class _Side:
         net += self.fee
         return net
 
-    def among(self, rows: NDArray[np.int64]) -> "_Side":
+    def among(self, rows: NDArray[np.int64]) -> "_Rows":
         """Return some of the rows, with net limits."""
-        return _Side(self.net(rows), self.is_buy[rows], self.quantity[rows], 0)
+        return _Rows(self.net(rows), self.is_buy[rows], self.quantity[rows], 0)
 
 
 def cut(
@@ -100,13 +100,14 @@ def cut(
     BookInconsistent
         If the energies sum to 2**62 mWh or more.
     """
-    side = _Side(limit, is_buy, quantity, fee)
+    book = _Rows(limit, is_buy, quantity, fee)
     if limit.size >= SAMPLED_FROM:
-        guessed = _cut_by_sample(side)
-        if guessed is not None:
-            return guessed
+        for sigmas in WINDOW_SIGMAS:
+            guessed = _cut_by_sample(book, sigmas)
+            if guessed is not None:
+                return guessed
     check_total(quantity, MAX_TOTAL_MILLI_WH)
-    return _cut_by_histogram(side, demand=None)
+    return _cut_by_histogram(book, demand=None)
 
 
 def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> None:
@@ -131,19 +132,19 @@ def _blocks(n_rows: int) -> list[slice]:
     return [slice(first, min(first + BLOCK_ROWS, n_rows)) for first in range(0, n_rows, BLOCK_ROWS)]
 
 
-def _cut_by_sample(side: _Side) -> Cut | None:
+def _cut_by_sample(book: _Rows, sigmas: float) -> Cut | None:
     """Return the cut if the margin lies in the window that a sample suggests, else None."""
-    window = _window(side)
+    window = _window(book, sigmas)
     if window is None:
         return None
     first, end = window
-    n_rows = side.quantity.size
+    n_rows = book.quantity.size
     fills = np.empty(n_rows, dtype=np.int64)
     inside: list[NDArray[np.int64]] = []
-    parts: list[_Side] = []
+    parts: list[_Rows] = []
     rest = filled = largest = 0
     for rows in _blocks(n_rows):
-        block = _Side(side.net(rows), side.is_buy[rows], side.quantity[rows], 0)
+        block = _Rows(book.net(rows), book.is_buy[rows], book.quantity[rows], 0)
         largest = max(largest, int(block.quantity.max()))
         is_below = block.limit < first
         # +1: a sell taken, -1: a buy served; 0: a sell left, or a buy that is taken, that is, not served.
@@ -164,12 +165,12 @@ def _cut_by_sample(side: _Side) -> Cut | None:
     at = np.concatenate(inside)
     filled += int(inner.fills.sum()) - int(fills[at].sum())
     fills[at] = inner.fills
-    high = inner.high if inner.high is not None else _lowest_from(side, end)
+    high = inner.high if inner.high is not None else _lowest_from(book, end)
     return Cut(fills, inner.low, high, filled // 2)
 
 
-def _join(parts: list[_Side]) -> _Side:
-    return _Side(
+def _join(parts: list[_Rows]) -> _Rows:
+    return _Rows(
         np.concatenate([part.limit for part in parts]),
         np.concatenate([part.is_buy for part in parts]),
         np.concatenate([part.quantity for part in parts]),
@@ -177,52 +178,52 @@ def _join(parts: list[_Side]) -> _Side:
     )
 
 
-def _window(side: _Side) -> tuple[int, int] | None:
+def _window(book: _Rows, sigmas: float) -> tuple[int, int] | None:
     """Return the net prices `[first, end)` between which a sample sees the margin, None if it sees none."""
-    sample = slice(0, None, side.quantity.size // SAMPLE_ROWS)
+    sample = slice(0, None, book.quantity.size // SAMPLE_ROWS)
     # Copied once: every look at a strided view touches a cache line per row.
-    net, weight = side.net(sample).copy(), side.quantity[sample].astype(np.float64)
+    net, weight = book.net(sample).copy(), book.quantity[sample].astype(np.float64)
     base = int(net.min())
     shift = max(0, (int(net.max()) - base).bit_length() - LEVEL_BITS)
     taken = np.cumsum(np.bincount((net - base) >> shift, weights=weight))
-    demand = float(np.dot(weight, side.is_buy[sample].astype(np.float64)))
-    slack = WINDOW_SIGMAS * float(np.sqrt(np.dot(weight, weight)))
+    demand = float(np.dot(weight, book.is_buy[sample].astype(np.float64)))
+    slack = sigmas * float(np.sqrt(np.dot(weight, weight)))
     low, high = np.searchsorted(taken, [demand - slack, demand + slack])
     if low == 0 or high >= taken.size:
         return None
     return base + (int(low) << shift), base + (int(high) + 1 << shift)
 
 
-def _lowest_from(side: _Side, price: int) -> int | None:
+def _lowest_from(book: _Rows, price: int) -> int | None:
     """Return the lowest net limit at or above a price among rows that hold energy."""
     lowest = None
-    for rows in _blocks(side.quantity.size):
-        net = side.net(rows)
-        above = net[(net >= price) & (side.quantity[rows] > 0)]
+    for rows in _blocks(book.quantity.size):
+        net = book.net(rows)
+        above = net[(net >= price) & (book.quantity[rows] > 0)]
         if above.size:
             found = int(above.min())
             lowest = found if lowest is None else min(lowest, found)
     return lowest
 
 
-def _cut_by_histogram(side: _Side, demand: int | None) -> Cut:
+def _cut_by_histogram(book: _Rows, demand: int | None) -> Cut:
     """Take the cheapest steps until they equal `demand` (None: all buys)."""
-    n_rows = side.quantity.size
+    n_rows = book.quantity.size
     if n_rows == 0:
         return Cut(np.zeros(0, dtype=np.int64), None, None, 0)
-    base = int(side.limit.min()) - side.fee
-    span_bits = max(1, (int(side.limit.max()) + side.fee - base).bit_length())
+    base = int(book.limit.min()) - book.fee
+    span_bits = max(1, (int(book.limit.max()) + book.fee - base).bit_length())
     shift = max(0, span_bits - LEVEL_BITS)
     n_bins = 2 << (span_bits - shift)
     bins = np.empty(n_rows, dtype=np.uint16)
     steps = np.zeros(n_bins, dtype=np.int64)
     for rows in _blocks(n_rows):
-        key = side.net(rows) - base
+        key = book.net(rows) - base
         key >>= shift
         key <<= 1
-        key |= side.is_buy[rows]
+        key |= book.is_buy[rows]
         bins[rows] = key
-        steps += _weigh(key, side.quantity[rows], n_bins)
+        steps += _weigh(key, book.quantity[rows], n_bins)
     target = int(steps[1::2].sum()) if demand is None else demand
     # With whole keys in the bins a bin is one group; otherwise both sides of a bucket belong together.
     is_whole = shift == 0
@@ -231,7 +232,7 @@ def _cut_by_histogram(side: _Side, demand: int | None) -> Cut:
         bins >>= 1
     taken = np.cumsum(grouped)
     at = int(np.searchsorted(taken, target)) if target > 0 else -1
-    fills = side.quantity * ((bins < at) ^ side.is_buy)
+    fills = book.quantity * ((bins < at) ^ book.is_buy)
     low = high = None
     if at >= 0:
         marginal = np.flatnonzero(bins == at)
@@ -241,16 +242,16 @@ def _cut_by_histogram(side: _Side, demand: int | None) -> Cut:
             high = low if rest < int(grouped[at]) else None
             # A buy trades what is not taken from it.
             traded = int(grouped[at]) - rest if at & 1 else rest
-            fills[marginal] = split(traded, side.quantity[marginal])
+            fills[marginal] = split(traded, book.quantity[marginal])
         else:
-            inner = _cut_by_histogram(side.among(marginal), rest)
+            inner = _cut_by_histogram(book.among(marginal), rest)
             fills[marginal], low, high = inner.fills, inner.low, inner.high
     if high is None:
         beyond = np.flatnonzero(grouped[at + 1 :])
         if beyond.size:
             bucket = at + 1 + int(beyond[0])
             price = base + (bucket >> 1 if is_whole else bucket << shift)
-            high = price if is_whole else _lowest_from(side, price)
+            high = price if is_whole else _lowest_from(book, price)
     return Cut(fills, low, high, int(fills.sum()) // 2)
 
 
@@ -259,7 +260,7 @@ def _weigh(key: NDArray[np.int64], quantity: NDArray[np.int64], n_bins: int) -> 
     weights = np.bincount(key, weights=quantity, minlength=n_bins)
     if float(weights.sum()) < EXACT_FLOAT:
         return weights.astype(np.int64)
-    # Halves of 26 and 36 bits over at most 2**16 rows keep both float sums below 2**53.
+    # Halves of 27 and 35 bits over at most 2**17 rows keep both float sums below 2**53.
     upper = np.bincount(key, weights=quantity >> LOW_BITS, minlength=n_bins).astype(np.int64)
     lower = np.bincount(key, weights=quantity & (2**LOW_BITS - 1), minlength=n_bins).astype(np.int64)
     return (upper << LOW_BITS) + lower
