@@ -374,3 +374,21 @@ def _temperature_c(
     rise *= share[table]
     rise += state.temp_c
     return rise
+
+
+def source_at(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    capacity_wh: FloatArray,
+    energy_wh: FloatArray,
+    temp_c: FloatArray,
+    resistance_factor: FloatArray,
+    p_w: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return power at the source (W) and loss coefficient k (1/W) for a terminal power now, (m,) each."""
+    p_dc = converters.dc_power_w(p_w, units.rated_w, units.converter)
+    p_source, k, _ = _source_power_w(
+        tables, units.table, capacity_wh, energy_wh, temp_c, resistance_factor, p_dc
+    )
+    return p_source, k
