@@ -17,6 +17,7 @@ Position = tuple[int, int]
 
 # More values than any scenario file below the size limit holds; aliases of aliases get there quickly.
 MAX_VALUES = 400_000
+MAX_DEPTH = 40
 
 
 class YamlMistake(Exception):
@@ -77,8 +78,6 @@ def parse(text: str) -> YamlTree:
         before = text[: error.position].split("\n")
         message = f"broken YAML: character U+{error.character:04X} is not allowed"
         raise YamlMistake(message, len(before), len(before[-1]) + 1) from error
-    except RecursionError as error:
-        raise YamlMistake("nested too deeply", 1, 1) from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -86,7 +85,18 @@ def parse(text: str) -> YamlTree:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without base-60 numbers and with `1e6` as a number."""
+    """PyYAML's safe loader without base-60 numbers, with `1e6` as a number and with bounded depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise YamlMistake(f"nested deeper than {MAX_DEPTH}", mark.line + 1, mark.column + 1)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -112,6 +122,8 @@ def _start(node: yaml.Node) -> Position:
 def _value(loader: _Loader, node: yaml.Node, at: Location, positions: dict[Location, Position]) -> Any:
     if len(positions) > MAX_VALUES:
         raise YamlMistake(f"more than {MAX_VALUES} values: aliases that multiply", *_start(node))
+    if len(at) > MAX_DEPTH:
+        raise YamlMistake("an alias that holds itself", *_start(node))
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)  # `<<: *anchor`
         result: dict[str, Any] = {}
