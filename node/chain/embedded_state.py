@@ -7,6 +7,7 @@ written when the block ends. Values at the newest root stay known from block to 
 `tests/unit/node/chain/test_embedded_state.py` compares it with py-evm's account database.
 """
 
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,10 +17,11 @@ from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth_hash.auto import keccak
 from trie import HexaryTrie
 
+from node.chain.embedded_trie import TrieWriter
 from node.chain.ports import Address, Hash
 
-# Some 150 B each; beyond that what was read long ago is read again.
-KNOWN_SLOTS = 1_000_000
+# Some 200 B each; beyond that everything is read again.
+KNOWN_VALUES = 1_000_000
 
 
 class AccountEntry(NamedTuple):
@@ -41,6 +43,7 @@ class KnownState:
     root: Hash = BLANK_ROOT_HASH
     accounts: dict[Address, AccountEntry | None] = field(default_factory=dict)
     slots: dict[tuple[Address, int], int] = field(default_factory=dict)
+    nodes: dict[Hash, Any] = field(default_factory=dict)  # of the tries, decoded
 
 
 class FlatAccounts(AccountDatabaseAPI):
@@ -282,29 +285,39 @@ class FlatAccounts(AccountDatabaseAPI):
             root = self._storage_root(overlay, address, entry)
             if entry is not None or root != BLANK_ROOT_HASH:
                 self._accounts[address] = (entry or EMPTY)._replace(storage_root=root)
-        trie = HexaryTrie(overlay, self._known.root)
-        with trie.squash_changes() as work:
-            for address, entry in sorted(self._accounts.items()):
-                key = keccak(address)
-                if entry is not None:
-                    work[key] = rlp.encode(entry)
-                elif self._account_at_root(address) is not None:
-                    del work[key]
-        self._root = trie.root_hash
+        sets, deletes = [], []
+        for address, entry in self._accounts.items():
+            if entry is not None:
+                sets.append((keccak(address), rlp.encode(entry)))
+            elif self._account_at_root(address) is not None:
+                deletes.append(keccak(address))
+        self._root = self._write(overlay, self._known.root, sets, deletes)
         return self._root
 
     def _storage_root(self, overlay: "_Overlay", address: Address, entry: AccountEntry | None) -> Hash:
         before = BLANK_ROOT_HASH if address in self._wiped else (entry or EMPTY).storage_root
-        trie = HexaryTrie(overlay, before)
-        slots = sorted((slot, value) for (owner, slot), value in self._slots.items() if owner == address)
-        with trie.squash_changes() as work:
-            for slot, value in slots:
+        sets, deletes = [], []
+        for (owner, slot), value in self._slots.items():
+            if owner == address:
                 key = keccak(slot.to_bytes(32, "big"))
                 if value:
-                    work[key] = rlp.encode(value)
-                elif key in work:
-                    del work[key]
-        return trie.root_hash
+                    sets.append((key, rlp.encode(value)))
+                else:
+                    deletes.append(key)
+        return self._write(overlay, before, sets, deletes)
+
+    def _write(
+        self, overlay: "_Overlay", root: Hash, sets: list[tuple[bytes, bytes]], deletes: list[bytes]
+    ) -> Hash:
+        """Write one trie: the few deletions as they come, the many settings at once."""
+        if deletes:
+            trie = HexaryTrie(overlay, root)
+            with trie.squash_changes() as work:
+                for key in deletes:
+                    if key in work:
+                        del work[key]
+            root = trie.root_hash
+        return TrieWriter(overlay, self._nodes, self._known.nodes).update(root, sets)
 
     def persist(self) -> Any:
         """Hand all new nodes and code to the database, and let it know the values at the new root."""
@@ -313,7 +326,7 @@ class FlatAccounts(AccountDatabaseAPI):
             for node_hash, body in part.items():
                 self._db[node_hash] = body
         known = self._known
-        if len(known.slots) > KNOWN_SLOTS:
+        if len(known.slots) + len(known.nodes) > KNOWN_VALUES:
             known = KnownState()
         for address in self._wiped:
             for key in [key for key in known.slots if key[0] == address]:
@@ -335,21 +348,28 @@ class _Mark:
         self.position = position
 
 
-class _Overlay(dict[Hash, bytes]):
+class _Overlay(MutableMapping[Hash, bytes]):
     """New nodes over stored ones."""
 
     def __init__(self, db: Any, nodes: dict[Hash, bytes]) -> None:
-        super().__init__(nodes)
         self._db = db
         self._new = nodes
 
-    def __missing__(self, key: Hash) -> bytes:
-        body: bytes = self._db[key]
-        return body
+    def __getitem__(self, key: Hash) -> bytes:
+        body = self._new.get(key)
+        return self._db[key] if body is None else body
 
     def __setitem__(self, key: Hash, value: bytes) -> None:
-        super().__setitem__(key, value)
         self._new[key] = value
 
+    def __delitem__(self, key: Hash) -> None:
+        del self._new[key]
+
+    def __iter__(self) -> Iterator[Hash]:
+        return iter(self._new)
+
+    def __len__(self) -> int:
+        return len(self._new)
+
     def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or key in self._db
+        return key in self._new or key in self._db
