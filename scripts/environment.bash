@@ -19,7 +19,7 @@ die() {
 # prepare LOCK: after it, $python has exactly what root/LOCK names (and perhaps development tools).
 prepare() {
     local lock=$root/$1 stamp=$venv/.installed-$1 wanted
-    [ -r "$lock" ] || die "$lock is missing: this checkout is not complete"
+    [ -r "$lock" ] || die "$1 is missing: this checkout is not complete"
     wanted="$root $(cksum < "$lock")"
     if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
         return 0
