@@ -270,9 +270,7 @@ def _wire(
     deployment: Deployment | None,
 ) -> Community:
     is_signed = scenario.study.signing and scenario.study.chain
-    domain = (
-        Domain(scenario.chain.chain_id, f"0x{bytes(20).hex()}") if deployment is None else deployment.domain
-    )
+    domain = Domain(scenario.chain.chain_id, bytes(20)) if deployment is None else deployment.domain
     clock, bus = VirtualClock(float(opening_s(scenario))), MemoryBus()
     first = scenario.delivery_intervals().start
     contracts = sender = watcher = None

@@ -1,0 +1,50 @@
+"""The first page: the report's figures, fetched live, with a participant's own statement."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from node.api.context import Db, Here
+from node.report import queries, terminal, writing
+from node.report.html import plotly_js
+from node.report.summary import DEFINITIONS, summarise
+
+router = APIRouter(tags=["page"])
+_TEMPLATES = Environment(loader=PackageLoader("node.api"), autoescape=select_autoescape())
+
+
+@router.get("/", response_class=HTMLResponse, include_in_schema=False)
+def index(here: Here) -> HTMLResponse:
+    """Return the page."""
+    page = _TEMPLATES.get_template("index.html").render(
+        name=here.community.scenario.name, definitions=DEFINITIONS
+    )
+    return HTMLResponse(page)
+
+
+@router.get("/static/plotly.js", include_in_schema=False)
+def plotly() -> Response:
+    """Return the plotting library, from the installed package."""
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return Response(plotly_js(), media_type="text/javascript", headers=headers)
+
+
+@router.get("/v1/figures")
+def figures(here: Here, db: Db) -> dict[str, Any]:
+    """Return all figures of what has been delivered so far, as plotly figures by name."""
+    span = queries.delivered_span(db)
+    if not span:
+        return {}
+    summary = summarise(db, here.community.scenario)
+    return writing.figures(db, here.community.scenario, span) | {"bills": writing.bills_figure(summary)}
+
+
+@router.get("/v1/summary")
+def summary(here: Here, db: Db) -> dict[str, Any]:
+    """Return the figures of what has been delivered so far; `figures` holds them as text for people."""
+    if not queries.delivered_span(db):
+        return {"figures": [], "bills": []}
+    found = summarise(db, here.community.scenario)
+    return found.as_json() | {"figures": terminal.figures(found)}
