@@ -12,6 +12,7 @@ from node.controller.errors import InvalidRequest
 from node.controller.netting import NetPlan, plan_net
 from node.controller.network import CapacityTree, FloatArray, IntArray
 from node.controller.relief import ReliefPlan, plan_relief
+from node.controller.virtual_battery import best_load_w
 
 
 class ImportClass(IntEnum):
@@ -47,6 +48,8 @@ class ControlPlan:
         Depth of the device's connection: nodes above it are shared with others.
     lends : bool (n_devices,)
         Storages that also help nodes above their own connection.
+    best_load_w : float64 (n_devices,)
+        Power at which a storage's converter loses least per energy.
     island : bool (n_nodes,)
         Nodes at or below a failed supply.
     """
@@ -63,6 +66,7 @@ class ControlPlan:
     shared_depth: IntArray
     lends: NDArray[np.bool_]
     weight: FloatArray
+    best_load_w: FloatArray
     net: NetPlan
     relief: ReliefPlan
     island: NDArray[np.bool_]
@@ -128,6 +132,7 @@ def plan_control(
         shared_depth=shared_depth,
         lends=lending,
         weight=np.ones(n),
+        best_load_w=best_load_w(params),
         net=plan_net(tree, node_of_device, account_of_device, import_class, export_class),
         relief=_plan_helpers(tree, node_of_device, is_vehicle, storage, np.where(lending, 0, shared_depth)),
         island=np.zeros(tree.n_nodes, np.bool_),

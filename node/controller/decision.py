@@ -24,6 +24,7 @@ from node.controller.reasons import Reason
 from node.controller.relief import relieve
 from node.controller.swarm import share_event
 from node.controller.tracking import required_power_w, track
+from node.controller.virtual_battery import concentrate
 
 PERIOD_S = 0.1
 FIRMWARE_STEP_S = 0.01
@@ -201,7 +202,39 @@ def _plan_storages(
         reason[tracking],
     )
     base[tracking] = tracked.p_w
+    _concentrate(plan, period, base, tracking[has_target[account]], low, high, reason)
     return base
+
+
+def _concentrate(
+    plan: ControlPlan,
+    period: Period,
+    base: FloatArray,
+    units: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    reason: IntArray,
+) -> None:
+    """Let each account's storages run as one battery: few converters, the fuller ones first."""
+    account = plan.account_of_device[units]
+    has_several = np.bincount(account, minlength=plan.n_accounts) > 1
+    units = units[has_several[account]]
+    if not units.size:
+        return
+    account, state, params = plan.account_of_device[units], period.state, plan.params
+    usable = params.capacity_wh[units] * state.capacity_factor[units] - params.floor_wh[units]
+    p_w = concentrate(
+        account,
+        sum_by(account, base[units], plan.n_accounts),
+        low[units],
+        high[units],
+        plan.best_load_w[units],
+        (state.energy_wh[units] - params.floor_wh[units]) / usable,
+        np.abs(state.p_w[units]) > SAME_POWER_W,
+    )
+    is_moved = np.abs(p_w - base[units]) > SAME_POWER_W
+    reason[units] = np.where(is_moved, Reason.BALANCED, reason[units])
+    base[units] = p_w
 
 
 def _serve_requests(

@@ -145,12 +145,16 @@ def phase_impedance_ohm(z1_ohm: ComplexArray, z0_ohm: ComplexArray) -> ComplexAr
     complex (n, 3, 3)
     """
     own, mutual = (2 * z1_ohm + z0_ohm) / 3, (z0_ohm - z1_ohm) / 3
-    return mutual[:, None, None] + (own - mutual)[:, None, None] * np.eye(3, dtype=np.complex128)
+    z_ohm = np.empty((z1_ohm.size, 3, 3), np.complex128)
+    z_ohm[:] = mutual[:, None, None]
+    z_ohm[:, range(3), range(3)] = own[:, None]
+    return z_ohm
 
 
 def balanced_v(phase_v: float) -> ComplexArray:
     """Return three balanced phase voltages, (3,) V."""
-    return phase_v * np.array([1.0, ALPHA**2, ALPHA])
+    turns: ComplexArray = np.array([1.0, ALPHA**2, ALPHA], np.complex128)
+    return phase_v * turns
 
 
 def solve(feeder: Feeder, loads: PhaseLoads, tolerance_v: float = 1e-6) -> Flow:

@@ -23,6 +23,7 @@ class Reason(IntEnum):
     BORROWED = 14
     LENT = 15
     REQUEST = 16
+    BALANCED = 17
 
 
 _SENTENCES = {
@@ -42,6 +43,7 @@ _SENTENCES = {
     Reason.RELEASED: "limit lifted",
     Reason.BORROWED: "receives borrowed power at node {node}",
     Reason.LENT: "lends power at node {node}",
+    Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.REQUEST: "asked for energy: below its low threshold",
 }
 

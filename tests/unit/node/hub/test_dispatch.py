@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.catalogue import fixed_load, home_battery, server_backup, solar_roof, vehicle
+from devices.catalogue import fixed_load, home_battery, pdu_module, server_backup, solar_roof, vehicle
 from devices.firmware import Verdict, receive, setpoints
 from devices.parameters import build_fleet
 from devices.specification import Priority
@@ -228,6 +228,18 @@ def test_a_module_below_its_low_threshold_asks_for_energy_and_gets_it():
     # Low threshold 0.2 of 10 kWh: 1 kWh is missing and asked for within the quarter hour.
     assert outcome.energies.terminal_wh[0] < -900.0
     assert c.reasons(outcome, "battery")[0] is Reason.REQUEST
+
+
+def test_a_pdu_runs_few_of_its_modules_and_keeps_their_charge_even():
+    modules = [pdu_module(f"module-{k}", initial_pu=0.9 - 0.05 * k) for k in range(10)]
+    c = Community([[fixed_load("load"), *modules]])
+    outcome = c.run(c.inputs(load=30), target_wh=[0.0])
+    moved = np.abs(outcome.energies.terminal_wh[1:]) > 1e-3
+    assert outcome.net_export_wh == pytest.approx([0.0], abs=0.01)
+    assert 1 <= moved.sum() <= 3 and moved[0]
+    assert Reason.BALANCED in c.reasons(outcome, "module-0")
+    charge = c.world.fleet.soc_pu(c.params)[1:]
+    assert charge.max() - charge.min() < 0.45
 
 
 def event(requested_w, start_s=0, end_s=900, direction=Direction.UP, **kwargs):
