@@ -162,3 +162,36 @@ def test_every_chunk_stays_within_its_gas():
     plans = plan_chunks([fills], np.arange(2, 2 * n + 500), gas=gas)
     assert all(gas.of(p.rows.size, p.reading_accounts.size) <= gas.limit for p in plans)
     assert sorted(np.concatenate([p.reading_accounts for p in plans]).tolist()) == list(range(2, 2 * n + 500))
+
+
+BALANCED = RoundFills(0, np.array([2, 3]), np.array([5, -5]), np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "readers", "options", "message"),
+    [
+        ([BALANCED], [], {"max_fills": 2}, "cannot balance"),
+        ([BALANCED, BALANCED], [], {}, "growing order"),
+        ([RoundFills(0, np.array([2]), np.array([5]), np.array([0]))], [], {}, "sells 5 mWh more"),
+        ([], [2], {}, "need a round"),
+        ([BALANCED], [2, 2], {}, "read twice"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(rounds, readers, options, message):
+    with pytest.raises(SettlementError, match=message):
+        plan_chunks(rounds, np.array(readers, np.int64), **options)
+
+
+def test_round_in_which_nothing_was_traded_still_carries_readings():
+    nothing = RoundFills(1, NOBODY, NOBODY, NOBODY)
+    plans = plan_chunks([nothing], np.arange(2, 300))
+    assert [plan.reading_accounts.size for plan in plans] == [128, 128, 42]
+    assert {plan.round for plan in plans} == {1}
+    assert plan_chunks([], NOBODY) == []
+
+
+def test_reading_stands_with_the_last_fill_of_its_account_or_later():
+    first = RoundFills(0, np.array([2, 3]), np.array([5, -5]), np.zeros(2, np.int64))
+    second = RoundFills(1, np.array([2, 4]), np.array([5, -5]), np.zeros(2, np.int64))
+    plans = plan_chunks([first, second], np.array([2, 3, 4, 9]))
+    assert [plan.reading_accounts.tolist() for plan in plans] == [[3, 9], [2, 4]]

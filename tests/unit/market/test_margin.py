@@ -97,6 +97,12 @@ def test_orders_beyond_the_connection_are_refused_by_direction():
     account.admit(order(is_buy=False, quantity=1000, lane=2), PLENTY)
 
 
+def test_cancelling_where_nothing_stands_changes_nothing():
+    account = exposure()
+    account.admit(order(quantity=0, last=12), 0)
+    assert account.exposure_pico == 0
+
+
 def test_account_in_debt_may_cancel_but_not_trade():
     account = exposure()
     account.admit(order(), PLENTY)
@@ -148,6 +154,12 @@ def test_order_that_did_not_become_durable_is_taken_back():
     for change in (order(quantity=0, last=12), order(limit=500, first=11, last=14), order(limit=1, lane=3)):
         account.undo(change, account.admit(change, PLENTY))
         assert account.exposure_pico == with_order
+
+
+def test_only_readings_up_to_the_newest_order_are_within_the_margin():
+    account = exposure()
+    account.admit(order(first=12), PLENTY)
+    assert [account.covers(t) for t in (10, 12, 13)] == [True, True, False]
 
 
 def test_copy_is_independent():
