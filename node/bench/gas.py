@@ -7,12 +7,10 @@ figures are whole transactions, intrinsic gas and calldata included, divided by 
 import argparse
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import Final
 
 from node.bench.community import CAPACITY_MILLI_WH, DEPOSIT_PICO, Community, Member
-from node.chain.contracts import compile_contracts
+from node.chain.contracts import Contracts, compile_contracts
 
 CHUNK: Final = 100
 LANES: Final = 4
@@ -51,10 +49,9 @@ def _settle(
     return community.settle(interval, fills, readings).gas_used
 
 
-def measure() -> dict[str, int]:
+def measure(contracts: Contracts) -> dict[str, int]:
     """Return the gas of each thing that is settled, rounded up."""
-    with tempfile.TemporaryDirectory() as cache:
-        community = Community(compile_contracts(Path(cache)))
+    community = Community(contracts)
     community.fund_grid(1000 * DEPOSIT_PICO)
     members = [
         # half of them have sold more than they bought in their lives
@@ -95,7 +92,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench gas", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="one flat JSON object")
     options = parser.parse_args(argv)
-    figures = measure()
+    figures = measure(compile_contracts())
     if options.json:
         print(json.dumps(figures))
     else:
