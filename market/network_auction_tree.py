@@ -147,6 +147,35 @@ def subtree_sums(layout: Layout, values: NDArray[np.int64]) -> NDArray[np.int64]
     return sums
 
 
+def path_fees(
+    tree: MarketTree, seller_node: NDArray[np.int64], buyer_node: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the grid fee per kWh on the path between two nodes, `(n,)`.
+
+    What a buyer pays in all exceeds what a seller receives by this and both sides of the operator's fee, plus
+    the congestion rent where the path is full: both can be told before an order is given.
+
+    Raises
+    ------
+    InfeasibleNetwork
+        If a node does not exist.
+    """
+    ends = np.array([seller_node, buyer_node], dtype=np.int64)
+    if ends.size and not 0 <= int(ends.min()) <= int(ends.max()) < tree.n_nodes:
+        raise InfeasibleNetwork(f"a path ends outside the nodes 0..{tree.n_nodes - 1}")
+    depth = depths(tree.parent)
+    fees = np.zeros(ends.shape[1:], dtype=np.int64)
+    while True:
+        apart = np.flatnonzero(ends[0] != ends[1])
+        if apart.size == 0:
+            return fees
+        # The deeper end climbs; at equal depth either may.
+        side = (depth[ends[1, apart]] > depth[ends[0, apart]]).astype(np.int64)
+        node = ends[side, apart]
+        fees[apart] += tree.fee_micro_per_kwh[node]
+        ends[side, apart] = tree.parent[node]
+
+
 def merge_free_edges(
     tree: MarketTree, layout: Layout, bought: NDArray[np.int64], sold: NDArray[np.int64]
 ) -> NDArray[np.int64]:

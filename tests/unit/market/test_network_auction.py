@@ -9,7 +9,7 @@ from market.auction import PriceRule
 from market.errors import BookInconsistent, InfeasibleNetwork
 from market.network_auction import MarketTree, NetworkResult, clear
 from market.network_auction_certificate import violations, welfare_pico
-from market.network_auction_tree import depths, lay_out, subtree_sums
+from market.network_auction_tree import depths, lay_out, path_fees, subtree_sums
 from market.orders import OrderArrays
 
 BUY, SELL = True, False
@@ -274,3 +274,17 @@ def test_depth_layout_and_subtree_sums_of_a_small_tree() -> None:
     assert layout.border.tolist() == [0, 1, 3, 5]
     sums = subtree_sums(layout, np.array([1, 10, 100, 1_000, 10_000])[layout.node_at])
     assert sums[layout.position].tolist() == [10_011, 10, 11_111, 1_000, 10_000]
+
+
+def test_the_grid_fee_of_a_path_is_told_before_an_order_is_given() -> None:
+    # 0 is the town; 1 and 2 streets; 3, 4 homes of street 1; 5 a home of street 2.
+    tree = tree_of([-1, 0, 0, 1, 1, 2], fee=[99, 10, 20, 1, 2, 4])
+    seller, buyer = np.array([3, 3, 3, 0, 5]), np.array([3, 4, 5, 3, 0])
+    assert path_fees(tree, seller, buyer).tolist() == [0, 3, 35, 11, 24]
+    assert path_fees(tree, buyer, seller).tolist() == [0, 3, 35, 11, 24]
+    with pytest.raises(InfeasibleNetwork, match="outside the nodes"):
+        path_fees(tree, np.array([6]), np.array([0]))
+    # Where nothing is full the cleared prices differ by exactly that.
+    orders, node = book((SELL, 10, 5, 3), (BUY, 10, 99, 5))
+    price = proven(orders, node, tree).prices_micro_per_kwh
+    assert price[5] - price[3] == 35
