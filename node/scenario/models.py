@@ -197,7 +197,7 @@ class GeneratedHomes(Strict):
     cable_import_cap_w: Power = 80_000.0
     cable_export_cap_w: Power = 80_000.0
     connection_capacity_w: Power = 17_250.0
-    deposit_credits: Annotated[int, Field(ge=0, le=10**9)] = 50
+    deposit_credits: Annotated[int, Field(ge=0, le=10**9)] = 250
     load_profiles: Annotated[tuple[ProfileName, ...], Field(min_length=1)]
     yearly_kwh_min: Annotated[float, Field(gt=0, le=1e8)]
     yearly_kwh_max: Annotated[float, Field(gt=0, le=1e8)]
