@@ -24,14 +24,17 @@ import numpy as np
 from devices.arrays import BoolArray, FloatArray, IntArray
 from devices.errors import BadInput
 from devices.ev import slack_s
+from devices.fleet import step
 from devices.parameters import FleetParameters
 from devices.specification import Mode, Permission
-from devices.state import FleetInputs, FleetState
+from devices.state import FleetInputs, FleetState, StepFlows
 
 # A storage counts as idle below this share of its rating.
 IDLE_BELOW_PU: Final = 0.02
 # A vehicle above this share of its charging power is charging on purpose.
 CHARGING_FROM_PU: Final = 0.5
+# Unix times in seconds are exact to about 1e-7: a step that ends at a lease's border must not be refused.
+TIME_TOLERANCE_S: Final = 1e-6
 
 
 class Verdict(IntEnum):
@@ -325,6 +328,24 @@ def next_change_s(state: FleetState, now_s: float) -> float:
     ends = float(until.min()) if until.size else np.inf
     begins = float(begin.min()) if begin.size else np.inf
     return min(ends, begins)
+
+
+def run(
+    params: FleetParameters, state: FleetState, inputs: FleetInputs, now_s: float, dt_s: float
+) -> tuple[FleetState, StepFlows, Command]:
+    """Run the firmware's whole step: promote leases, decide, act; 10 ms on a device, longer when nothing changes.
+
+    Raises
+    ------
+    BadInput
+        If a lease begins or ends inside the step: end the step there.
+    """
+    state, decided = command(params, state, inputs, now_s)
+    change = next_change_s(state, now_s)
+    if change < now_s + dt_s - TIME_TOLERANCE_S:
+        raise BadInput("dt_s", f"at most {change - now_s} s: a lease begins or ends then", got=dt_s)
+    state, flows = step(params, state, inputs, decided.setpoint_w, dt_s)
+    return state, flows, decided
 
 
 def settling_s(params: FleetParameters, state: FleetState, setpoint_w: FloatArray) -> float:

@@ -195,6 +195,13 @@ def is_healthy(state: HealthState) -> BoolArray:
     return healthy
 
 
+def is_fit(params: FleetParameters, state: HealthState) -> BoolArray:
+    """Return which devices of the fleet may be given duty, (n_devices,): all but unhealthy storages."""
+    fit = np.ones(params.n_devices, dtype=np.bool_)
+    fit[params.storage_rows] = is_healthy(state)
+    return fit
+
+
 def causes(alerts: int) -> tuple[str, ...]:
     """Return the names of the causes in a storage's alerts, for people."""
     return tuple(c.name.lower().replace("_", " ") for c in Cause if c.name and c.value and alerts & c.value)

@@ -1,20 +1,16 @@
 """What changes of a fleet: struct of arrays, inputs of a step, its flows, and bytes for checkpoints."""
 
-import json
-import struct
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.arrays import BoolArray, FloatArray, IntArray
-from devices.errors import BadCheckpoint, BadInput
+from devices.checkpoint import from_bytes, to_bytes
+from devices.errors import BadInput
 from devices.parameters import FleetParameters
 
 AMBIENT_C: Final = 20.0
-STATE_VERSION: Final = 1
-_MAGIC: Final = b"SYMFLEET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +211,8 @@ class StepFlows:
     Notes
     -----
     source_wh - sink_wh - stored_delta_wh - loss_wh - terminal_wh == 0 for every device and step.
+    What a thermostatic load was denied counts as unserved once, when it is denied; caught up later it is
+    part of `sink_wh` like any other.
     """
 
     terminal_wh: FloatArray
@@ -232,26 +230,8 @@ class StepFlows:
 
 
 def state_to_bytes(state: FleetState) -> bytes:
-    """Return the state as bytes; equal states give equal bytes on every platform.
-
-    Notes
-    -----
-    Layout: magic, uint32 length of a JSON header {version, n, fields}, the header, then the arrays one
-    after the other, little-endian, 8 bytes a value.
-    """
-    names = [f.name for f in fields(FleetState)]
-    header = json.dumps(
-        {"version": STATE_VERSION, "n": int(state.energy_wh.size), "fields": names},
-        separators=(",", ":"),
-        sort_keys=True,
-    ).encode()
-    parts = [_MAGIC, struct.pack("<I", len(header)), header]
-    for name in names:
-        values = getattr(state, name)
-        parts.append(
-            np.ascontiguousarray(values, dtype="<f8" if values.dtype.kind == "f" else "<i8").tobytes()
-        )
-    return b"".join(parts)
+    """Return the state as bytes; equal states give equal bytes on every platform."""
+    return to_bytes(state)
 
 
 def state_from_bytes(data: bytes) -> FleetState:
@@ -262,28 +242,4 @@ def state_from_bytes(data: bytes) -> FleetState:
     BadCheckpoint
         If the bytes are no state of this version.
     """
-    start = len(_MAGIC) + 4
-    if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
-        raise BadCheckpoint("fleet state: does not begin as one")
-    length = struct.unpack("<I", data[len(_MAGIC) : start])[0]
-    try:
-        header = json.loads(data[start : start + length])
-        n = int(header["n"])
-        version, names = header["version"], header["fields"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(f"fleet state: header unreadable ({error})") from error
-    expected = [f.name for f in fields(FleetState)]
-    if version != STATE_VERSION or names != expected:
-        raise BadCheckpoint(f"fleet state: version {version} with fields {names}, expected {STATE_VERSION}")
-    body = data[start + length :]
-    if len(body) != 8 * n * len(expected):
-        raise BadCheckpoint(f"fleet state: {len(body)} bytes of arrays, expected {8 * n * len(expected)}")
-    integers = {"lease_permission", "next_permission", "fence", "sequence", "mode"}
-    arrays: dict[str, NDArray[np.float64] | NDArray[np.int64]] = {}
-    for i, name in enumerate(expected):
-        raw = body[8 * n * i : 8 * n * (i + 1)]
-        if name in integers:
-            arrays[name] = np.frombuffer(raw, dtype="<i8").astype(np.int64)
-        else:
-            arrays[name] = np.frombuffer(raw, dtype="<f8").astype(np.float64)
-    return FleetState(**arrays)  # type: ignore[arg-type]
+    return from_bytes(FleetState, data)

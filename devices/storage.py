@@ -288,17 +288,29 @@ def sustainable_w(
 
     Notes
     -----
-    Found with `transfer` itself: a power that is not held is replaced by the mean it delivered until it is,
-    so the promise never exceeds what a step of the horizon's length really delivers.
+    Found with `transfer` itself: a power that is not held is replaced by a smaller one until it is, so the
+    promise never exceeds what a step of the horizon's length really delivers. With h(p) = held(p) - p,
+    concave for discharging, the secant through two powers that were too high meets zero above or at the
+    largest power that holds; near a converter's no-load loss, where plain substitution creeps, it takes a
+    few steps.
     """
     p = -units.p_charge_max_w if is_charging else units.p_discharge_max_w.copy()
     rows = np.arange(p.size)
+    last_p, last_h = np.zeros(p.size), np.zeros(p.size)
     for _ in range(PROMISE_TRIES):
         part = units.take(rows)
         done = transfer(tables, converters, part, state.take(rows), p[rows], state.temp_c[rows], horizon_s)
-        held = done.terminal_wh * (SECONDS_PER_HOUR / horizon_s)
-        is_short = np.abs(held) < np.abs(p[rows]) * (1.0 - PROMISE_TOLERANCE)
-        p[rows] = np.where(is_short, held * (1.0 - PROMISE_MARGIN), p[rows])
+        asked = np.abs(p[rows])
+        held = np.abs(done.terminal_wh) * (SECONDS_PER_HOUR / horizon_s)
+        is_short = held < asked * (1.0 - PROMISE_TOLERANCE)
+        h = held - asked
+        gap, fall = last_p[rows] - asked, last_h[rows] - h
+        has_two = (gap > 0.0) & (fall < 0.0)
+        secant = asked + np.where(has_two, h * gap / np.where(has_two, -fall, 1.0), h)
+        # Never more than what was just delivered, and nothing if the line meets zero below no power at all.
+        smaller = np.maximum(np.minimum(secant, held), 0.0) * (1.0 - PROMISE_MARGIN)
+        last_p[rows], last_h[rows] = asked, h
+        p[rows] = np.where(is_short, np.copysign(smaller, p[rows]), p[rows])
         rows = rows[is_short]
         if rows.size == 0:
             return p

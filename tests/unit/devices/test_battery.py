@@ -148,3 +148,30 @@ def test_a_cell_with_a_broken_table_is_refused() -> None:
         dataclasses.replace(cell, ocv_soc_pu=cell.ocv_soc_pu * 0.9)
     with pytest.raises(BadTable, match="shape"):
         dataclasses.replace(cell, charge_resistance_ohm=cell.charge_resistance_ohm[:2])
+
+
+@pytest.mark.slow
+def test_the_shipped_reference_runs_are_what_the_electrochemical_model_gives() -> None:
+    pybamm = pytest.importorskip("pybamm")
+    parameters = pybamm.ParameterValues("Chen2020")
+    parameters["Current function [A]"] = 5.0
+    simulation = pybamm.Simulation(pybamm.lithium_ion.DFN(), parameter_values=parameters)
+    solution = simulation.solve(np.linspace(0.0, 3_960.0, 1201), initial_soc=1.0)
+    runs = _table(CHEN2020.read_text().splitlines()[1:])
+    run = runs[runs[:, 0] == 5.0]
+    volts = np.interp(run[:, 1], solution["Time [s]"].entries, solution["Terminal voltage [V]"].entries)
+    assert np.abs(volts - run[:, 4]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"emf_pu": np.ones(3)}, "points"),
+        ({"resistance_h": np.ones((2, 3, 4))}, "shape"),
+        ({"emf_pu": np.zeros(513)}, "voltage"),
+        ({"standing_sqrt_per_h": -1.0}, "standing"),
+    ],
+)
+def test_a_storage_table_that_is_none_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(BadTable, match=message):
+        dataclasses.replace(sony_lfp_cell().storage_table(), **change)  # type: ignore[arg-type]

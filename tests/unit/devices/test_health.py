@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from devices import catalogue, fleet, health
+from devices.checkpoint import from_bytes, to_bytes
+from devices.errors import BadCheckpoint
 from devices.health import Cause
 from devices.parameters import FleetParameters, build_fleet
 from devices.sensors import Readings, SensorErrors, true_readings, with_errors
@@ -164,6 +166,24 @@ def test_a_repaired_unit_starts_afresh_and_others_keep_their_alerts() -> None:
     monitor = health.cleared(monitor, np.asarray([True, False]))
     assert monitor.alerts.tolist() == [0, 32] and monitor.elapsed_s.tolist() == [0.0, 9.0]
     assert health.is_healthy(monitor).tolist() == [True, False]
+
+
+def test_only_unhealthy_storages_are_unfit_and_the_monitor_survives_bytes() -> None:
+    params = build_fleet(
+        [
+            catalogue.fixed_load("load"),
+            catalogue.home_battery("a"),
+            catalogue.solar_roof("s"),
+            catalogue.home_battery("b"),
+        ]
+    )
+    monitor = dataclasses.replace(health.begin(2), alerts=np.asarray([0, 32]))
+    assert health.is_fit(params, monitor).tolist() == [True, True, True, False]
+    again = from_bytes(health.HealthState, to_bytes(monitor))
+    assert to_bytes(again) == to_bytes(monitor)
+    assert again.alerts.tolist() == [0, 32] and again.last.shape == (4, 2)
+    with pytest.raises(BadCheckpoint, match="HealthState"):
+        from_bytes(health.HealthState, to_bytes(initial_state(params)))
 
 
 def test_perfect_sensors_read_the_model() -> None:
