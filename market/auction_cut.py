@@ -74,6 +74,13 @@ class _Rows:
         net += self.fee
         return net
 
+    def is_below(self, price: int) -> NDArray[np.bool_]:
+        """Tell whose net limit lies below a price."""
+        if self.fee == 0:
+            return self.limit < price
+        below_for_both: NDArray[np.bool_] = self.limit < price - self.fee
+        return below_for_both | (self.is_buy & (self.limit < price + self.fee))
+
     def among(self, rows: NDArray[np.int64]) -> "_Rows":
         """Return some of the rows, with net limits."""
         return _Rows(self.net(rows), self.is_buy[rows], self.quantity[rows], 0)
@@ -144,15 +151,15 @@ def _cut_by_sample(book: _Rows, sigmas: float) -> Cut | None:
     parts: list[_Rows] = []
     rest = filled = largest = 0
     for rows in _blocks(n_rows):
-        block = _Rows(book.net(rows), book.is_buy[rows], book.quantity[rows], 0)
+        block = _Rows(book.limit[rows], book.is_buy[rows], book.quantity[rows], book.fee)
         largest = max(largest, int(block.quantity.max()))
-        is_below = block.limit < first
+        is_below = block.is_below(first)
         # +1: a sell taken, -1: a buy served; 0: a sell left, or a buy that is taken, that is, not served.
         sign = is_below.view(np.int8) - block.is_buy.view(np.int8)
         signed = np.multiply(block.quantity, sign, out=fills[rows])
         rest -= int(signed.sum())
         filled += int(np.abs(signed, out=signed).sum())
-        is_below ^= block.limit < end
+        is_below ^= block.is_below(end)
         found = np.flatnonzero(is_below)
         inside.append(found + rows.start)
         parts.append(block.among(found))
