@@ -248,7 +248,8 @@ class ChainFile(BaseAtomicDB):
     ) -> list[Log]:
         """Return events of blocks `first..last`, in order, of these addresses (all if none are given),
         of one transaction's position if given."""
-        where, values = "l.block BETWEEN ? AND ?", [first, last]
+        where = "l.block BETWEEN ? AND ?"
+        values: list[Any] = [first, last]
         if addresses:
             where += f" AND l.address IN ({','.join('?' * len(addresses))})"
             values += addresses

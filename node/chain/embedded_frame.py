@@ -6,7 +6,7 @@ EIP-2 and the yellow paper, appendix E.1 (ecrecover).
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import coincurve
 from eth.constants import GAS_ECRECOVER
@@ -60,6 +60,9 @@ def ecrecover(computation: Any) -> Any:
     return computation
 
 
+_INSTRUCTIONS: dict[int, Any] = {**PRAGUE_OPCODES, RUN: run_translated}
+
+
 class _TranslatedCode(CodeStream):
     """Code that py-evm's loop starts as one instruction."""
 
@@ -70,8 +73,11 @@ class _TranslatedCode(CodeStream):
 class TranslatedComputation(PragueComputation):
     """A frame of the `prague` fork that runs translated code."""
 
-    opcodes: ClassVar[dict[int, Any]] = {**PRAGUE_OPCODES, RUN: run_translated}
-    _precompiles: ClassVar[dict[Any, Any]] = {**PRAGUE_PRECOMPILES, ECRECOVER: ecrecover}
+    opcodes = _INSTRUCTIONS
+    _precompiles = {  # noqa: RUF012
+        **PRAGUE_PRECOMPILES,
+        ECRECOVER: ecrecover,
+    }
 
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
         super().__init__(state, message, transaction_context)

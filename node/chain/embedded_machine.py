@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import rlp
-from eth.abc import BlockHeaderAPI, ComputationAPI, ConsensusContextAPI, SignedTransactionAPI, StateAPI
+from eth.abc import BlockHeaderAPI, ComputationAPI, SignedTransactionAPI
 from eth.chains.base import ChainContext
 from eth.consensus import NoProofConsensus
 from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS, ZERO_ADDRESS, ZERO_HASH32
@@ -34,6 +34,12 @@ from node.chain.revert import revert_reason
 
 BLOCKHASH_DEPTH = 256
 CALL_GAS = 2**40  # a view may compute for as long as it likes: nobody else waits for it
+
+# What py-evm types as addresses and block numbers of its own are plain bytes and integers to us.
+_Header: Any = PragueBlockHeader
+_Message: Any = Message
+_Builder: Any = PragueTransactionBuilder
+_Spoof: Any = SpoofTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ class _Machine(PragueVM):
     ancestors: Callable[[], Iterable[Hash]]
 
     @property
-    def previous_hashes(self) -> Iterable[Hash]:
+    def previous_hashes(self) -> Any:
         return self.ancestors()
 
     @classmethod
@@ -92,9 +98,10 @@ class Machine:
         self._context = ChainContext(chain_id)
         self.chain_id = chain_id
 
-    def _at(self, header: BlockHeaderAPI) -> _Machine:
-        consensus: ConsensusContextAPI = None
-        machine = _Machine(header, _Nodes(self._file), self._context, consensus)
+    def _at(self, header: BlockHeaderAPI) -> Any:
+        nodes: Any = _Nodes(self._file)
+        no_consensus: Any = None
+        machine = _Machine(header, nodes, self._context, no_consensus)
         machine.ancestors = lambda: iter(self._file.hashes_before(header.block_number, BLOCKHASH_DEPTH))
         return machine
 
@@ -104,7 +111,7 @@ class Machine:
         self, timestamp_s: int, gas_limit: int, note: bytes, funded: dict[Address, int]
     ) -> BlockHeaderAPI:
         """Return the header of block 0, with the funded addresses in its state."""
-        machine = self._at(PragueBlockHeader(0, 0, gas_limit, timestamp_s, extra_data=note))
+        machine = self._at(_Header(0, 0, gas_limit, timestamp_s, extra_data=note))
         for address, amount in sorted(funded.items()):
             machine.state.set_balance(address, amount)
         machine.state.persist()
@@ -114,7 +121,7 @@ class Machine:
         self, parent: BlockHeaderAPI, timestamp_s: int, transactions: Sequence[SignedTransactionAPI]
     ) -> ExecutedBlock:
         """Execute transactions in order on top of a block, as far as its gas limit goes."""
-        header = PragueBlockHeader(
+        header = _Header(
             difficulty=0,
             block_number=parent.block_number + 1,
             gas_limit=parent.gas_limit,
@@ -125,7 +132,8 @@ class Machine:
         )
         machine = self._at(header)
         result = ExecutedBlock(header, [], [], [], [])
-        receipts, bloom, held = [], 0, set()
+        receipts: list[Any] = []
+        bloom, held = 0, set()
         for transaction in transactions:
             if header.gas_used + transaction.gas > header.gas_limit:
                 held.add(transaction.sender)
@@ -166,14 +174,14 @@ class Machine:
 
     # -------------------------------------------------------------- views
 
-    def state(self, header: BlockHeaderAPI) -> StateAPI:
+    def state(self, header: BlockHeaderAPI) -> Any:
         """Return the state after a block, for reading."""
         return self._at(header).state
 
     def call(self, header: BlockHeaderAPI, sender: Address, to: Address, data: bytes) -> bytes:
         """Execute a message on the state after a block and return its output; nothing is kept."""
         state = self.state(header)
-        message = Message(gas=CALL_GAS, to=to, sender=sender, value=0, data=data, code=state.get_code(to))
+        message = _Message(gas=CALL_GAS, to=to, sender=sender, value=0, data=data, code=state.get_code(to))
         context = state.get_transaction_context_class()(gas_price=0, origin=sender)
         computation = state.computation_class.apply_message(state, message, context)
         if computation.is_error:
@@ -183,7 +191,7 @@ class Machine:
     def gas_for(self, header: BlockHeaderAPI, sender: Address, to: Address | None, data: bytes) -> int:
         """Return the gas that a transaction takes on the state after a block, before refunds."""
         state = self.state(header)
-        unsigned = PragueTransactionBuilder.create_unsigned_transaction(
+        unsigned = _Builder.create_unsigned_transaction(
             nonce=state.get_nonce(sender),
             gas_price=0,
             gas=header.gas_limit,
@@ -191,7 +199,7 @@ class Machine:
             value=0,
             data=data,
         )
-        transaction = SpoofTransaction(unsigned, from_=sender)
+        transaction = _Spoof(unsigned, from_=sender)
         computation = state.apply_transaction(transaction)
         if computation.is_error:
             raise _reverted(computation)

@@ -15,10 +15,11 @@ import rlp
 from eth.abc import AccountDatabaseAPI
 from eth.constants import BLANK_ROOT_HASH, EMPTY_SHA3
 from eth_hash.auto import keccak
+from eth_typing import Hash32
 from trie import HexaryTrie
 
 from node.chain.embedded_trie import TrieWriter
-from node.chain.ports import Address, Hash
+from node.chain.ports import Address
 
 # Some 200 B each; beyond that everything is read again.
 KNOWN_VALUES = 1_000_000
@@ -29,8 +30,8 @@ class AccountEntry(NamedTuple):
 
     nonce: int = 0
     balance: int = 0
-    storage_root: Hash = BLANK_ROOT_HASH
-    code_hash: Hash = EMPTY_SHA3
+    storage_root: Hash32 = BLANK_ROOT_HASH
+    code_hash: Hash32 = EMPTY_SHA3
 
 
 EMPTY = AccountEntry()
@@ -40,10 +41,10 @@ EMPTY = AccountEntry()
 class KnownState:
     """Values at one root, as far as they have been read or written."""
 
-    root: Hash = BLANK_ROOT_HASH
+    root: Hash32 = BLANK_ROOT_HASH
     accounts: dict[Address, AccountEntry | None] = field(default_factory=dict)
     slots: dict[tuple[Address, int], int] = field(default_factory=dict)
-    nodes: dict[Hash, Any] = field(default_factory=dict)  # of the tries, decoded
+    nodes: dict[bytes, Any] = field(default_factory=dict)  # of the tries, decoded
 
 
 class FlatAccounts(AccountDatabaseAPI):
@@ -53,11 +54,11 @@ class FlatAccounts(AccountDatabaseAPI):
     ----------
     db : ChainFile
         Nodes by hash; its `known` state is used if it is of this root.
-    state_root : Hash
+    state_root : Hash32
         Where to begin.
     """
 
-    def __init__(self, db: Any, state_root: Hash = BLANK_ROOT_HASH) -> None:
+    def __init__(self, db: Any, state_root: Hash32 = BLANK_ROOT_HASH) -> None:
         self._db = db
         self._root = state_root
         known = getattr(db, "known", None)
@@ -66,20 +67,20 @@ class FlatAccounts(AccountDatabaseAPI):
         self._slots: dict[tuple[Address, int], int] = {}  # as they are now, if changed
         self._wiped: frozenset[Address] = frozenset()  # whose slots in the trie no longer count
         self._before: dict[tuple[Address, int], int] = {}  # at the start of this transaction, if changed
-        self._codes: dict[Hash, bytes] = {}
+        self._codes: dict[bytes, bytes] = {}
         self._warm: set[Address | tuple[Address, int]] = set()
         self._undo: list[tuple[Any, ...]] = []
-        self._nodes: dict[Hash, bytes] = {}
+        self._nodes: dict[bytes, bytes] = {}
 
     # -------------------------------------------------------------- roots
 
     @property
-    def state_root(self) -> Hash:
+    def state_root(self) -> Hash32:
         """The root of the last `make_state_root`, or where this began."""
         return self._root
 
     @state_root.setter
-    def state_root(self, value: Hash) -> None:
+    def state_root(self, value: Hash32) -> None:
         if value != self._root:
             raise ValueError("a state goes back by `discard`, not by root")
 
@@ -202,11 +203,11 @@ class FlatAccounts(AccountDatabaseAPI):
 
     def set_code(self, address: Address, code: bytes) -> None:
         """Set the code at an address."""
-        code_hash = keccak(code)
+        code_hash = Hash32(keccak(code))
         self._codes[code_hash] = code
         self._set(address, (self._account(address) or EMPTY)._replace(code_hash=code_hash))
 
-    def get_code_hash(self, address: Address) -> Hash:
+    def get_code_hash(self, address: Address) -> Hash32:
         """Return the hash of the code at an address."""
         return (self._account(address) or EMPTY).code_hash
 
@@ -275,7 +276,7 @@ class FlatAccounts(AccountDatabaseAPI):
 
     # -------------------------------------------------------------- tries
 
-    def make_state_root(self) -> Hash:
+    def make_state_root(self) -> Hash32:
         """Write all changes into the tries, in memory, and return the root."""
         self.lock_changes()
         overlay = _Overlay(self._db, self._nodes)
@@ -294,7 +295,7 @@ class FlatAccounts(AccountDatabaseAPI):
         self._root = self._write(overlay, self._known.root, sets, deletes)
         return self._root
 
-    def _storage_root(self, overlay: "_Overlay", address: Address, entry: AccountEntry | None) -> Hash:
+    def _storage_root(self, overlay: "_Overlay", address: Address, entry: AccountEntry | None) -> Hash32:
         before = BLANK_ROOT_HASH if address in self._wiped else (entry or EMPTY).storage_root
         sets, deletes = [], []
         for (owner, slot), value in self._slots.items():
@@ -307,8 +308,8 @@ class FlatAccounts(AccountDatabaseAPI):
         return self._write(overlay, before, sets, deletes)
 
     def _write(
-        self, overlay: "_Overlay", root: Hash, sets: list[tuple[bytes, bytes]], deletes: list[bytes]
-    ) -> Hash:
+        self, overlay: "_Overlay", root: Hash32, sets: list[tuple[bytes, bytes]], deletes: list[bytes]
+    ) -> Hash32:
         """Write one trie: the few deletions as they come, the many settings at once."""
         if deletes:
             trie = HexaryTrie(overlay, root)
@@ -316,8 +317,8 @@ class FlatAccounts(AccountDatabaseAPI):
                 for key in deletes:
                     if key in work:
                         del work[key]
-            root = trie.root_hash
-        return TrieWriter(overlay, self._nodes, self._known.nodes).update(root, sets)
+            root = Hash32(trie.root_hash)
+        return Hash32(TrieWriter(overlay, self._nodes, self._known.nodes).update(root, sets))
 
     def persist(self) -> Any:
         """Hand all new nodes and code to the database, and let it know the values at the new root."""
@@ -348,24 +349,24 @@ class _Mark:
         self.position = position
 
 
-class _Overlay(MutableMapping[Hash, bytes]):
+class _Overlay(MutableMapping[bytes, bytes]):
     """New nodes over stored ones."""
 
-    def __init__(self, db: Any, nodes: dict[Hash, bytes]) -> None:
+    def __init__(self, db: Any, nodes: dict[bytes, bytes]) -> None:
         self._db = db
         self._new = nodes
 
-    def __getitem__(self, key: Hash) -> bytes:
+    def __getitem__(self, key: bytes) -> bytes:
         body = self._new.get(key)
         return self._db[key] if body is None else body
 
-    def __setitem__(self, key: Hash, value: bytes) -> None:
+    def __setitem__(self, key: bytes, value: bytes) -> None:
         self._new[key] = value
 
-    def __delitem__(self, key: Hash) -> None:
+    def __delitem__(self, key: bytes) -> None:
         del self._new[key]
 
-    def __iter__(self) -> Iterator[Hash]:
+    def __iter__(self) -> Iterator[bytes]:
         return iter(self._new)
 
     def __len__(self) -> int:

@@ -20,10 +20,12 @@ from typing import Any
 from eth.constants import GAS_COPY, GAS_SHA3WORD
 from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination, OutOfGas
 from eth.vm import opcode_values as op
-from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
+from eth.vm.forks.prague import opcodes
 from eth.vm.logic.invalid import InvalidOpcode
 from eth_hash.auto import keccak
 
+# py-evm's own instructions; Any, because their interface does not declare their gas.
+PRAGUE_OPCODES: dict[int, Any] = dict(opcodes.PRAGUE_OPCODES)
 # How far a function follows the code: long ones save hand-overs, short ones translate less that never runs.
 FOLLOWED = 160
 STACK_LIMIT = 1024

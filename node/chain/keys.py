@@ -5,7 +5,7 @@ import hmac
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import coincurve
 import eth_keyfile
@@ -77,11 +77,8 @@ class LocalSigner:
 
     def encrypted(self, password: str, *, iterations: int | None = None) -> dict[str, Any]:
         """Return an encrypted V3 keystore (scrypt); `iterations` lowers its cost for tests only."""
-        return cast(
-            "dict[str, Any]",
-            eth_keyfile.create_keyfile_json(
-                self._key.secret, password.encode(), kdf="scrypt", iterations=iterations
-            ),
+        return eth_keyfile.create_keyfile_json(
+            self._key.secret, password.encode(), kdf="scrypt", iterations=iterations
         )
 
 

@@ -124,7 +124,7 @@ class AccountDatabases(RuleBasedStateMachine):
                 assert self.ours.is_storage_warm(address, slot) == self.theirs.is_storage_warm(address, slot)
 
 
-AccountDatabases.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AccountDatabases.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 TestAccountDatabases = AccountDatabases.TestCase
 
 

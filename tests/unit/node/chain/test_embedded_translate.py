@@ -12,7 +12,7 @@ from eth.vm.forks.prague.blocks import PragueBlockHeader
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.chain.embedded_frame import TranslatedComputation
@@ -88,6 +88,7 @@ _ARITHMETIC = (
 
 
 @pytest.mark.parametrize("instruction", _ARITHMETIC)
+@settings(max_examples=25)
 @given(a=WORDS, b=WORDS, c=WORDS)
 def test_arithmetic_is_py_evms_for_constants_and_for_values_known_only_when_running(
     instruction: int, a: int, b: int, c: int
@@ -134,6 +135,7 @@ def test_any_bytes_end_as_in_py_evm(code: bytes, gas: int) -> None:
     _same(code, b"\x01\x02", gas)
 
 
+@settings(max_examples=40)
 @given(gas=st.integers(0, 3_000), turns=st.integers(0, 9))
 @example(gas=400, turns=9)
 def test_a_loop_runs_out_of_gas_at_the_same_gas(gas: int, turns: int) -> None:
