@@ -7,12 +7,14 @@ import pytest
 from node.bench.evm import Reverted
 from node.chain.contracts import MODULES, NAMES, SOURCES
 from tests.contract import (  # noqa: F401 - they fill the lists
+    attacks_on_chunks,
     attacks_on_fills,
     attacks_on_keys,
     attacks_on_money,
     attacks_on_readings,
     attacks_on_splits,
-    rules,
+    rules_of_accounts,
+    rules_of_trade,
 )
 from tests.contract.scenes import ATTACKS, RULES, Attack, Rule
 from tests.contract.world import World

@@ -72,6 +72,13 @@ class World(Community):
         """Bring readings in without the operator."""
         return self.read(self.t if interval is None else interval, readings, ZONE_TARIFFS)
 
+    def held(self) -> int:
+        """Return all money in balances and exits; it must be what the token says Settlement holds."""
+        accounts = range(self.view("count"))
+        money: int = sum(self.balance(account) + self.view("exits", account)[0] for account in accounts)
+        assert money == self.token_view("balanceOf", self.deployment.settlement)
+        return money
+
     def close_fills(self) -> None:
         """Wait until interval t cannot be filled any more."""
         self.evm.time_s = self.end_s(self.t) + self.parameters.fill_window_s

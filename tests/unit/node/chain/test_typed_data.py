@@ -1,23 +1,20 @@
-"""Signatures: published vectors, an independent encoder, and what is refused."""
+"""Messages: an independent encoder agrees, what does not fit is refused."""
 
 from dataclasses import replace
 from typing import Any
 
-import coincurve
 import pytest
 from eth_account import Account
-from eth_account.messages import defunct_hash_message, encode_typed_data
+from eth_account.messages import encode_typed_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.orders import Order
 from node.chain.keys import LocalSigner, derive
+from node.chain.signatures import CompactSignature
 from node.chain.typed_data import (
-    HALF_N,
     BadMessage,
-    BadSignature,
     Chunk,
-    CompactSignature,
     Curtailment,
     Domain,
     Reading,
@@ -31,10 +28,8 @@ from node.chain.typed_data import (
     prices_hash,
     recover,
     recover_all,
-    recover_digest,
     sign,
     sign_all,
-    sign_with,
     table_hash,
 )
 
@@ -134,27 +129,6 @@ def test_a_digest_is_the_one_that_eth_account_makes(kind: str, data: st.DataObje
     assert bytes.fromhex(address[2:]) == SIGNER.address == recover(DOMAIN, message, signature)
 
 
-@pytest.mark.parametrize(
-    ("text", "r", "vs"),
-    [
-        # the two test cases of EIP-2098
-        (
-            "Hello World",
-            0x68A020A209D3D56C46F38CC50A33F704F4A9A10A59377F8DD762AC66910E9B90,
-            0x7E865AD05C4035AB5792787D4A0297A43617AE897930A6FE4D822B8FAEA52064,
-        ),
-        (
-            "It's a small(er) world",
-            0x9328DA16089FCBA9BECECA81663203989F2DF5FE1FAA6291A45381C81BD17F76,
-            0x939C6D6B623B42DA56557E5E734A43DC83345DDFADEC52CBE24D0CC64F550793,
-        ),
-    ],
-)
-def test_a_compact_signature_is_the_one_of_eip_2098(text: str, r: int, vs: int) -> None:
-    key = coincurve.PrivateKey(bytes.fromhex("1234567890" * 6 + "1234"))
-    assert sign_with(key, bytes(defunct_hash_message(text=text))) == (r, vs)
-
-
 @given(ORDERS, ORDERS)
 def test_orders_that_differ_have_hashes_that_differ(a: Order, b: Order) -> None:
     assert (order_hash(DOMAIN, a) == order_hash(DOMAIN, b)) == (a == b)
@@ -204,31 +178,6 @@ def test_a_field_that_does_not_fit_its_type_is_refused(message: Any) -> None:
     with pytest.raises(BadMessage) as refused:
         digest(DOMAIN, message)
     assert refused.value.message == message
-
-
-@pytest.mark.parametrize(
-    "signature",
-    [
-        CompactSignature(0, 0),
-        CompactSignature(1, 0),
-        CompactSignature(2**256, 1),
-        CompactSignature(-1, 1),
-        CompactSignature(5, HALF_N + 1),
-        CompactSignature(5, 2**256),
-        # r beyond the field's prime is no x of a point
-        CompactSignature(2**256 - 1, 1),
-    ],
-)
-def test_what_no_key_can_have_signed_is_refused(signature: CompactSignature) -> None:
-    with pytest.raises(BadSignature):
-        recover_digest(bytes(32), signature)
-
-
-def test_a_compact_signature_has_64_bytes() -> None:
-    signature = sign(SIGNER, DOMAIN, Reading(2, 5, 0))
-    assert CompactSignature.from_bytes(signature.to_bytes()) == signature
-    with pytest.raises(BadSignature, match="64 bytes, not 65"):
-        CompactSignature.from_bytes(signature.to_bytes() + b"\0")
 
 
 @pytest.mark.parametrize(("chain_id", "contract"), [(0, bytes(20)), (1, bytes(19)), (1, "0x" + "00" * 20)])
