@@ -254,7 +254,7 @@ def pooled_cost_credits(homes: Homes, n_days: int, final_wh: float) -> float:
         bounds=cast("Any", np.stack([np.zeros(upper.size), upper.ravel()], axis=1)),
         method="highs",
     )
-    if solved.status != 0:
+    if solved.status != 0 or solved.fun is None:
         raise ArithmeticError(f"pooled programme: {solved.message}")
     return float(solved.fun) * CREDIT_PER_WH_MICRO_PER_KWH
 

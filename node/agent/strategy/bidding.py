@@ -222,20 +222,22 @@ def _on_lanes(
     round_index: int,
 ) -> OrderBatch:
     """Number pieces of each account, interval and side by eagerness; merge what has no lane of its own."""
-    eagerness = np.where(is_buy, -limit, limit)
-    order = np.lexsort((eagerness, ~is_buy, key))
-    group = (2 * key + ~is_buy)[order]
-    is_first = np.ones(group.size, dtype=bool)
+    # Nobody buys dearer or sells cheaper than the limit by rounding it.
+    limit_micro = np.where(is_buy, np.floor(limit), np.ceil(limit)).astype(np.int64)
+    order = np.lexsort((np.where(is_buy, -limit_micro, limit_micro), ~is_buy, key))
+    group, limit_micro = (2 * key + ~is_buy)[order], limit_micro[order]
+    milli_wh = np.floor(quantity_wh[order] * MILLI_WH_PER_WH + 1e-6).astype(np.int64)
+    is_first, is_new = np.ones(group.size, dtype=bool), np.ones(group.size, dtype=bool)
     is_first[1:] = group[1:] != group[:-1]
-    start = np.maximum.accumulate(np.where(is_first, np.arange(group.size), 0))
-    rank = np.minimum(np.arange(group.size) - start, LANES_PER_SIDE - 1)
+    is_new[1:] = is_first[1:] | (limit_micro[1:] != limit_micro[:-1])
+    number = np.cumsum(is_new)
+    rank = number - number[np.maximum.accumulate(np.where(is_first, np.arange(group.size), 0))]
+    rank = np.minimum(rank, LANES_PER_SIDE - 1)
     slot = group * LANES_PER_SIDE + rank
     first = (
         np.flatnonzero(np.append(True, slot[1:] != slot[:-1])) if slot.size else np.empty(0, dtype=np.int64)
     )
-    milli_wh = np.floor(quantity_wh[order] * MILLI_WH_PER_WH + 1e-6).astype(np.int64)
     # The least eager limit of a merged lane is the one that no part of it loses by.
-    limit_micro = np.where(is_buy, np.floor(limit), np.ceil(limit)).astype(np.int64)[order]
     last = np.append(first[1:], slot.size) - 1
     chosen = key[order][first]
     side = is_buy[order][first]

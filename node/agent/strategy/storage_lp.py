@@ -5,7 +5,7 @@ that is owed and not there, and a boundary value for what is left. The dual of e
 marginal value of stored energy, so the plan bids exactly like one from the value table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -20,15 +20,19 @@ from node.agent.strategy.storages import StorageCalendar, StorageFleet
 from node.agent.strategy.stored_value import StoredValue, StoredWorth, bin_borders
 from node.agent.strategy.worth import penalty_micro_per_kwh, worth_steps
 
+Ints = NDArray[np.int64]
+
 # Energy below this (Wh) is noise of the solver.
 SOLVER_NOISE_WH = 1e-6
 # Micro-credit times Wh per kWh: one unit of the objective is a milli-credit, which keeps it near one.
 OBJECTIVE_SCALE = 1e-6
+# Cells in which both directions could pay, up to which the better one is found exactly: a day of quarter hours.
+MAX_CHOICES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class _Solution:
-    """Stored energy in and out `(n_intervals, n_storages)`, levels at interval ends, and their duals."""
+    """Stored energy in and out, levels at interval ends and their duals, all `(n_intervals, n_storages)`."""
 
     stock_wh: Floats
     out_wh: Floats
@@ -57,39 +61,53 @@ def plan_by_lp(
     Maximise
 
         sum(discharge_value * out) - sum(charge_value * in) + end_value * e[T] - penalty * missing
-        e[t+1] = e[t] + in[t] - out[t] - drain[t] + spilled[t],  0 <= e <= capacity,
+        e[t+1] = e[t] + in[t] - out[t] - drain[t] + missing_trip[t],  0 <= e <= capacity,
         e[t+1] + missing[t+1] >= max(reserve, required[t]).
 
-    Charging and discharging at once can pay only where losing energy is a gain, at negative prices. There the
-    direction of the net flow is kept, the other one barred, and the programme solved again.
+    Charging and discharging at once can pay only where losing energy is a gain, at negative prices. There one
+    direction is chosen by a mixed-integer programme (or, in more than `MAX_CHOICES` such cells, by the net
+    flow) and the programme is solved again with the other one barred.
     """
     check_fit(fleet, calendar, outlook, energy_wh)
     efficiencies = usual_efficiencies_pu(fleet, previous)
     steps = worth_steps(fleet, calendar, outlook)
     worth = StoredWorth.of(fleet, calendar, outlook, steps, efficiencies)
-    charge_wh, discharge_wh = worth.charge_wh.copy(), worth.discharge_wh.copy()
-    while True:
-        found = _solve(
-            fleet, calendar, energy_wh, worth, charge_wh, discharge_wh, penalty_micro_per_kwh(outlook)
-        )
-        is_both = (found.stock_wh > SOLVER_NOISE_WH) & (found.out_wh > SOLVER_NOISE_WH)
-        if not is_both.any():
-            break
-        is_charging = found.stock_wh >= found.out_wh
-        discharge_wh[is_both & is_charging] = 0.0
-        charge_wh[is_both & ~is_charging] = 0.0
+    penalty = penalty_micro_per_kwh(outlook)
+    no_choice = np.zeros(worth.drain_wh.shape, dtype=bool)
+    found = _solve(fleet, calendar, energy_wh, worth, penalty, no_choice)
+    while (is_both := _is_both(found)).any():
+        is_open = (worth.charge_value[:, :, 0] < worth.discharge_value[:, :, 0]) & ~_is_one_way(worth)
+        if is_open.sum() <= MAX_CHOICES:
+            chosen, is_both = _solve(fleet, calendar, energy_wh, worth, penalty, is_open), is_open
+        else:
+            chosen = found
+        worth = _bar(worth, is_both, chosen.stock_wh >= chosen.out_wh)
+        found = _solve(fleet, calendar, energy_wh, worth, penalty, no_choice)
     eta_in, eta_out = efficiencies
     power = (found.out_wh * eta_out - found.stock_wh / eta_in) / outlook.hours
-    value = _flat_value(fleet, outlook, found)
     levels = np.vstack([energy_wh[None, :], found.level_wh]).T
-    return StoragePlan(
-        outlook.first,
-        outlook.hours,
-        value,
-        power.T,
-        levels,
-        eta_in,
-        eta_out,
+    value = _flat_value(fleet, outlook, found)
+    return StoragePlan(outlook.first, outlook.hours, value, power.T, levels, eta_in, eta_out)
+
+
+def _is_both(found: _Solution) -> NDArray[np.bool_]:
+    """Return where a solution charges and discharges at once."""
+    return (found.stock_wh > SOLVER_NOISE_WH) & (found.out_wh > SOLVER_NOISE_WH)
+
+
+def _is_one_way(worth: StoredWorth) -> NDArray[np.bool_]:
+    """Return where only one direction is left (or none), `(n_intervals, n_storages)`."""
+    can_charge: NDArray[np.bool_] = worth.charge_wh.max(axis=2) > 0
+    can_discharge: NDArray[np.bool_] = worth.discharge_wh.max(axis=2) > 0
+    return ~(can_charge & can_discharge)
+
+
+def _bar(worth: StoredWorth, where: NDArray[np.bool_], is_charging: NDArray[np.bool_]) -> StoredWorth:
+    """Return the worth with one direction left in some cells."""
+    return replace(
+        worth,
+        charge_wh=np.where((where & ~is_charging)[:, :, None], 0.0, worth.charge_wh),
+        discharge_wh=np.where((where & is_charging)[:, :, None], 0.0, worth.discharge_wh),
     )
 
 
@@ -98,79 +116,104 @@ def _solve(
     calendar: StorageCalendar,
     energy_wh: Floats,
     worth: StoredWorth,
-    charge_wh: Floats,
-    discharge_wh: Floats,
     penalty: float,
+    is_choice: NDArray[np.bool_],
 ) -> _Solution:
-    """Build and solve the block programme; columns are the steps that exist, then levels, missing, spilled."""
-    horizon, n, _ = charge_wh.shape
+    """Build and solve the programme; `is_choice` are cells with a binary "charges" (their duals are nought).
+
+    Columns: the charge steps that exist, the discharge steps that exist, then per cell (interval, storage)
+    level, missing energy, missing trip energy, then the binaries.
+    """
+    horizon, n, _ = worth.charge_wh.shape
     cells = horizon * n
     cell = np.arange(cells)
-    stock, stock_cell = _columns(charge_wh)
-    out, out_cell = _columns(discharge_wh)
-    starts = np.cumsum([0, stock.size, out.size, cells, cells])
-    n_columns = int(starts[-1]) + cells
-    last = cell[cells - n :]
-    signs = [-np.ones(stock.size), np.ones(out.size), np.ones(cells), -np.ones(cells - n), -np.ones(cells)]
-    rows = [stock_cell, out_cell, cell, cell[n:], cell]
-    columns = [
-        starts[0] + np.arange(stock.size),
-        starts[1] + np.arange(out.size),
-        starts[2] + cell,
-        starts[2] + cell[: cells - n],
-        starts[4] + cell,
-    ]
-    balance = sparse.csc_array(
-        (np.concatenate(signs), (np.concatenate(rows), np.concatenate(columns))), shape=(cells, n_columns)
+    stock, stock_cell = _existing_steps(worth.charge_wh)
+    out, out_cell = _existing_steps(worth.discharge_wh)
+    choice = np.flatnonzero(is_choice.ravel())
+    starts = np.cumsum([0, stock.size, out.size, cells, cells, cells])
+    n_columns = int(starts[-1]) + choice.size
+    stock_column, out_column = starts[0] + np.arange(stock.size), starts[1] + np.arange(out.size)
+    level, missing, missing_trip = (starts[i] + cell for i in (2, 3, 4))
+    balance = _matrix(
+        [
+            (stock_cell, stock_column, -1.0),
+            (out_cell, out_column, 1.0),
+            (cell, level, 1.0),
+            (cell[n:], level[: cells - n], -1.0),
+            (cell, missing_trip, -1.0),
+        ],
+        (cells, n_columns),
     )
     start = -worth.drain_wh.ravel()
     start[:n] += energy_wh
+
     owed = np.maximum(fleet.reserve_wh[None, :], calendar.required_wh.T).ravel()
-    is_owed = owed > 0
-    rows = [np.arange(is_owed.sum())] * 2
-    columns = [starts[2] + cell[is_owed], starts[3] + cell[is_owed]]
-    floors = sparse.csc_array(
-        (-np.ones(2 * rows[0].size), (np.concatenate(rows), np.concatenate(columns))),
-        shape=(rows[0].size, n_columns),
+    owed_row = np.cumsum(owed > 0) - 1
+    floors = _matrix(
+        [(owed_row[owed > 0], columns[owed > 0], -1.0) for columns in (level, missing)],
+        (int((owed > 0).sum()), n_columns),
     )
+    limits = []
+    for steps, step_cell, columns, sign in (
+        (worth.charge_wh, stock_cell, stock_column, -1.0),
+        (worth.discharge_wh, out_cell, out_column, 1.0),
+    ):
+        # in <= most * charges, out <= most * (1 - charges)
+        is_mine = np.isin(step_cell, choice)
+        row = np.searchsorted(choice, step_cell[is_mine])
+        most = steps.sum(axis=2).ravel()[choice]
+        binary = (np.arange(choice.size), starts[5] + np.arange(choice.size), sign * most)
+        shape = (choice.size, n_columns)
+        limits.append((_matrix([(row, columns[is_mine], 1.0), binary], shape), np.maximum(sign, 0.0) * most))
+
     cost = np.zeros(n_columns)
-    cost[starts[0] : starts[1]] = worth.charge_value.ravel()[stock]
-    cost[starts[1] : starts[2]] = -worth.discharge_value.ravel()[out]
-    cost[starts[2] + last] = -worth.end_value
-    cost[starts[3] :] = penalty
+    cost[stock_column] = worth.charge_value.ravel()[stock]
+    cost[out_column] = -worth.discharge_value.ravel()[out]
+    cost[level[cells - n :]] = -worth.end_value
+    cost[missing], cost[missing_trip] = penalty, penalty
     upper = np.full(n_columns, np.inf)
-    upper[starts[0] : starts[1]] = charge_wh.ravel()[stock]
-    upper[starts[1] : starts[2]] = discharge_wh.ravel()[out]
-    upper[starts[2] : starts[3]] = np.tile(fleet.capacity_wh, horizon)
+    upper[stock_column] = worth.charge_wh.ravel()[stock]
+    upper[out_column] = worth.discharge_wh.ravel()[out]
+    upper[level] = np.tile(fleet.capacity_wh, horizon)
+    upper[starts[5] :] = 1.0
     # scipy takes sparse matrices and arrays of bounds, its stubs do not.
     solved = linprog(
         cost * OBJECTIVE_SCALE,
-        A_ub=cast("Any", floors),
-        b_ub=-owed[is_owed],
+        A_ub=cast("Any", sparse.vstack([floors] + [matrix for matrix, _ in limits]).tocsc()),
+        b_ub=np.concatenate([-owed[owed > 0]] + [right for _, right in limits]),
         A_eq=cast("Any", balance),
         b_eq=start,
         bounds=cast("Any", np.stack([np.zeros(n_columns), upper], axis=1)),
         method="highs",
+        integrality=np.repeat([0, 1], [n_columns - choice.size, choice.size]) if choice.size else None,
     )
-    if solved.status != 0:
+    if solved.status != 0 or solved.x is None:
         raise PlanFailed(f"HiGHS: {solved.message} ({horizon} intervals, {n} storages)")
-    x = solved.x
     shape = (horizon, n)
+    duals = np.zeros(cells) if choice.size else np.asarray(solved.eqlin.marginals)
     return _Solution(
-        stock_wh=_sum_cells(stock_cell, x[starts[0] : starts[1]], shape),
-        out_wh=_sum_cells(out_cell, x[starts[1] : starts[2]], shape),
-        level_wh=x[starts[2] : starts[3]].reshape(shape),
-        value_micro_per_kwh=-solved.eqlin.marginals.reshape(shape) / OBJECTIVE_SCALE,
+        stock_wh=_sum_cells(stock_cell, solved.x[stock_column], shape),
+        out_wh=_sum_cells(out_cell, solved.x[out_column], shape),
+        level_wh=solved.x[level].reshape(shape),
+        value_micro_per_kwh=-duals.reshape(shape) / OBJECTIVE_SCALE,
     )
 
 
-def _columns(length_wh: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _existing_steps(length_wh: Floats) -> tuple[Ints, Ints]:
     """Return the steps that have a length, and the (interval, storage) cell of each."""
-    column = np.flatnonzero(length_wh.ravel() > 0)
-    return column, column // length_wh.shape[2]
+    step = np.flatnonzero(length_wh.ravel() > 0)
+    return step, step // length_wh.shape[2]
 
 
-def _sum_cells(cell: NDArray[np.int64], energy_wh: Floats, shape: tuple[int, int]) -> Floats:
+def _matrix(entries: list[tuple[Ints, Ints, float | Floats]], shape: tuple[int, int]) -> sparse.csc_array:
+    """Return a sparse matrix from groups of (rows, columns, value or values)."""
+    values = np.concatenate([np.broadcast_to(value, rows.shape) for rows, _, value in entries])
+    rows = np.concatenate([rows for rows, _, _ in entries])
+    columns = np.concatenate([columns for _, columns, _ in entries])
+    return sparse.csc_array((values, (rows, columns)), shape=shape)
+
+
+def _sum_cells(cell: Ints, energy_wh: Floats, shape: tuple[int, int]) -> Floats:
     """Return the energy of all steps of each cell."""
     total: Floats = np.bincount(cell, weights=energy_wh, minlength=shape[0] * shape[1]).astype(np.float64)
     return total.reshape(shape)
@@ -182,5 +225,5 @@ def _flat_value(fleet: StorageFleet, outlook: Outlook, found: _Solution) -> Stor
     slopes = np.empty((outlook.n_intervals + 1, len(fleet), borders.shape[1] - 1))
     slopes[1:] = found.value_micro_per_kwh[:, :, None]
     slopes[0] = slopes[1]
-    slopes[:, :, 0] += penalty_micro_per_kwh(outlook)
+    slopes[:, :, 0] += penalty_micro_per_kwh(outlook) * (fleet.reserve_wh > 0)
     return StoredValue(borders, slopes)

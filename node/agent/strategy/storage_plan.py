@@ -90,7 +90,7 @@ def plan_myopically(
     middle = 0.5 * (outlook.short_micro_per_kwh[a] + outlook.long_micro_per_kwh[a]).mean(axis=1)
     slopes = np.empty((outlook.n_intervals + 1, len(fleet), borders.shape[1] - 1))
     slopes[:] = middle[None, :, None]
-    slopes[:, :, 0] += penalty_micro_per_kwh(outlook)
+    slopes[:, :, 0] += penalty_micro_per_kwh(outlook) * (fleet.reserve_wh > 0)
     steps = worth_steps(fleet, calendar, outlook)
     worth = StoredWorth.of(fleet, calendar, outlook, steps, efficiencies)
     return _plan_forward(fleet, outlook, energy_wh, StoredValue(borders, slopes), worth, efficiencies)

@@ -104,7 +104,8 @@ def value_stored_energy(
     worth = StoredWorth.of(fleet, calendar, outlook, steps, efficiencies_pu)
     slopes = np.empty((outlook.n_intervals + 1, len(fleet), n_bins))
     slopes[-1] = worth.end_value[:, None]
-    slopes[-1, :, 0] += penalty
+    owed = penalty * (fleet.reserve_wh > 0)
+    slopes[-1, :, 0] += owed
     for k in range(outlook.n_intervals - 1, -1, -1):
         after = slopes[k + 1].copy()
         required = calendar.required_wh[:, k]
@@ -116,7 +117,7 @@ def value_stored_energy(
         _, gain, left = act(borders, borders, after, worth, k, penalty)
         value = gain + _value_at(borders, after, left)
         slopes[k] = np.diff(value, axis=1) / widths
-        slopes[k, :, 0] = np.maximum(slopes[k, :, 0], penalty)
+        slopes[k, :, 0] = np.maximum(slopes[k, :, 0], owed)
     return StoredValue(borders, slopes)
 
 
