@@ -132,6 +132,6 @@ def load_keystore(path: Path, password: str) -> LocalSigner:
         secret = eth_keyfile.decode_keyfile_json(content, password.encode())
     except OSError as error:
         raise KeystoreError(f"keystore {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise KeystoreError(f"keystore {path}: no V3 keystore, or the password is wrong") from error
     return LocalSigner(bytes(secret))
