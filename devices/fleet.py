@@ -91,31 +91,28 @@ def _step_loads(
     if params.has_zip_loads:
         v = np.broadcast_to(np.asarray(inputs.v_pu, dtype=np.float64), (params.n_devices,))[rows]
         base = zip_power_w(base, v, params.impedance_share[rows], params.current_share[rows])
-    is_thermostatic = params.kind[rows] == Kind.THERMOSTATIC_LOAD
     demand = base
-    if is_thermostatic.any():
-        demand = np.where(
-            is_thermostatic,
-            thermostatic_demand_w(
-                base, state.deferred_wh[rows], params.recovery_time_s[rows], params.p_max_w[rows], dt_s
-            ),
-            base,
+    if params.has_thermostats:
+        is_thermostatic = params.kind[rows] == Kind.THERMOSTATIC_LOAD
+        catching_up = thermostatic_demand_w(
+            base, state.deferred_wh[rows], params.recovery_time_s[rows], params.p_max_w[rows], dt_s
         )
-    served = np.minimum(demand, np.maximum(-setpoint_w[rows], 0.0))
-    served = np.where(inputs.is_present[rows], served, 0.0)
+        demand = np.where(is_thermostatic, catching_up, base)
+    served = np.maximum(-setpoint_w[rows], 0.0)
+    np.minimum(served, demand, out=served)
+    served *= inputs.is_present[rows]
     dt_h = dt_s / SECONDS_PER_HOUR
     flows.sink_wh[rows] = served * dt_h
     flows.terminal_wh[rows] = -flows.sink_wh[rows]
     flows.unserved_wh[rows] = (demand - served) * dt_h
-    if not is_thermostatic.any():
+    if not params.has_thermostats:
         return state.deferred_wh
     deferred = state.deferred_wh.copy()
     after = deferred_after_wh(deferred[rows], base, served, params.thermal_time_s[rows], dt_s)
     deferred[rows] = np.where(is_thermostatic, after, 0.0)
     # What a thermostat is denied it catches up: unserved is only what its baseline lacks now.
-    flows.unserved_wh[rows] = np.where(
-        is_thermostatic, np.maximum(base - served, 0.0) * dt_h, flows.unserved_wh[rows]
-    )
+    lacking = np.maximum(base - served, 0.0) * dt_h
+    flows.unserved_wh[rows] = np.where(is_thermostatic, lacking, flows.unserved_wh[rows])
     return deferred
 
 

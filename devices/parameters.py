@@ -1,6 +1,6 @@
 """What never changes of a fleet: struct of arrays built from device descriptions, with its row plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -43,6 +43,8 @@ class FleetParameters:
     units, buffers : StorageUnits
         Of `storage_rows` and `kinetic_rows`.
     tables, converters : lookup tables
+    has_zip_loads, has_thermostats : bool
+    row_by_name : mapping
     """
 
     names: tuple[str, ...]
@@ -76,6 +78,9 @@ class FleetParameters:
     buffers: StorageUnits
     tables: StorageTables
     converters: ConverterTables
+    has_zip_loads: bool
+    has_thermostats: bool
+    row_by_name: Mapping[str, int]
 
     @property
     def n_devices(self) -> int:
@@ -87,11 +92,6 @@ class FleetParameters:
         """Where a device stores energy, (n,)."""
         return self.capacity_wh > 0.0
 
-    @property
-    def has_zip_loads(self) -> bool:
-        """Whether any load depends on voltage."""
-        return bool(np.any(self.impedance_share > 0.0) or np.any(self.current_share > 0.0))
-
     def row_of(self, name: str) -> int:
         """Return the row of a device.
 
@@ -100,10 +100,7 @@ class FleetParameters:
         KeyError
             If there is no such device.
         """
-        try:
-            return self.names.index(name)
-        except ValueError:
-            raise KeyError(name) from None
+        return self.row_by_name[name]
 
 
 def build_fleet(
@@ -181,6 +178,9 @@ def build_fleet(
         buffers=_units([s.buffer for s in specs if s.buffer is not None]),
         tables=_default_tables() if tables is None else tables,
         converters=converters,
+        has_zip_loads=any(s.impedance_share > 0.0 or s.current_share > 0.0 for s in specs),
+        has_thermostats=bool((kind == Kind.THERMOSTATIC_LOAD).any()),
+        row_by_name={s.name: row for row, s in enumerate(specs)},
     )
 
 
