@@ -3,7 +3,8 @@
 The auction of `market.auction` on a tree: every edge carries at most its capacity and costs a fee per unit.
 Curves of net export are built from the leaves to the root (`network_auction_curves`), energy is shared out
 from the root to the leaves (`network_auction_clearing`), then prices follow (`network_auction_prices`). Cost
-grows linearly with the orders; no solver is involved and nothing is approximate.
+grows linearly with the orders, times at most the levels of edges that matter; no solver is involved and nothing
+is approximate.
 
 Notes
 -----
