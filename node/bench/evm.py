@@ -113,10 +113,6 @@ class Evm:
             raise Reverted(revert_reason(bytes(computation.output)))
         return bytes(computation.output)
 
-    def code(self, address: Address) -> bytes:
-        """Return the runtime code at an address."""
-        return self._state.get_code(address)
-
     def _transact(self, sender: Address, to: Address, data: bytes) -> Mined:
         state = self._state
         builder: Any = PragueTransactionBuilder
