@@ -64,6 +64,8 @@ class Period:
         relief, cuts), so that nobody runs after energy that was taken away; nan: no target.
     left_s : float
         Until the interval's end.
+    must_charge : bool (n_devices,)
+        Vehicles that would not be ready at departure if they waited for the next interval.
     calls : tuple of Call
     is_healthy : bool (n_devices,)
     """
@@ -77,6 +79,7 @@ class Period:
     target_wh: FloatArray
     delivered_wh: FloatArray
     left_s: float
+    must_charge: BoolArray
     calls: tuple[Call, ...]
     is_healthy: BoolArray
 
@@ -101,6 +104,8 @@ class Decision:
         The part of it that grid events ordered.
     taken_w : float64
         Export that the controller took away for the sake of others, >= 0.
+    lent_w : float64
+        Power that a storage gives beyond its own connection's need, to relieve `node`, >= 0.
     """
 
     setpoint_w: FloatArray
@@ -111,6 +116,7 @@ class Decision:
     ordered_w: FloatArray
     event_w: FloatArray
     taken_w: FloatArray
+    lent_w: FloatArray
 
 
 def decide(plan: ControlPlan, period: Period) -> Decision:
@@ -145,13 +151,15 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     # An event that asks for less export takes from the position too; one that asks for more does not.
     taken = np.where(is_shared | in_island, np.maximum(base - granted, 0.0), np.maximum(-event, 0.0))
     event_w = _event_part(event, base, granted)
-    return Decision(setpoint, relief.p_w, granted, reason, node, granted - base, event_w, taken)
+    is_lent = is_helping & (plan.tree.depth[relief.relieved_node] < plan.shared_depth)
+    lent = np.where(is_lent, np.clip(granted - asked, 0.0, np.maximum(relief.p_w - asked, 0.0)), 0.0)
+    return Decision(setpoint, relief.p_w, granted, reason, node, granted - base, event_w, taken, lent)
 
 
 def no_decision(n_devices: int) -> Decision:
     """Return the decision of a controller that is not there: devices go on as they were told."""
     zero, follow = np.zeros(n_devices), np.full(n_devices, Reason.FOLLOW, np.int64)
-    return Decision(zero, zero, zero, follow, np.full(n_devices, NO_NODE, np.int64), zero, zero, zero)
+    return Decision(zero, zero, zero, follow, np.full(n_devices, NO_NODE, np.int64), zero, zero, zero, zero)
 
 
 def wanted_load_w(plan: ControlPlan, period: Period) -> FloatArray:
@@ -177,6 +185,9 @@ def _plan_storages(
     base = wanted.copy()
     base[rows] = np.clip(period.planned_w[rows], low[rows], high[rows])
     reason[rows] = Reason.SCHEDULE
+    late = rows[period.must_charge[rows] & (low[rows] < base[rows])]
+    base[late] = low[late]
+    reason[late] = Reason.DEPARTURE
     in_island = plan.island[plan.connection_of_account]
     has_target = ~np.isnan(period.target_wh) & ~in_island
     account = plan.account_of_device[tracking]

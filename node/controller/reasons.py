@@ -24,6 +24,7 @@ class Reason(IntEnum):
     LENT = 15
     REQUEST = 16
     BALANCED = 17
+    DEPARTURE = 18
 
 
 _SENTENCES = {
@@ -44,6 +45,7 @@ _SENTENCES = {
     Reason.BORROWED: "receives borrowed power at node {node}",
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
+    Reason.DEPARTURE: "must charge now to be ready at departure",
     Reason.REQUEST: "asked for energy: below its low threshold",
 }
 

@@ -101,6 +101,8 @@ class Dispatch:
             nodes=ledger.nodes(),
             setpoints=ledger.setpoint_log(tuple(e.name for e in schedule.events)),
             event_wh=ledger.event_wh,
+            lent_wh=ledger.lent_wh,
+            borrowed_wh=ledger.borrowed_wh,
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             notes=tuple(run.notes),

@@ -34,6 +34,8 @@ class Ledger:
         self._sums = np.zeros((len(self._names), plan.params.n_devices))
         self.event_wh = np.zeros(plan.n_accounts)
         self.ordered_wh = np.zeros(plan.n_accounts)
+        self.lent_wh = np.zeros(plan.n_accounts)
+        self.borrowed_wh = np.zeros(plan.n_accounts)
         self.delivered_wh = np.zeros(plan.n_accounts)
         self._peak_import_w = np.zeros(n_nodes)
         self._peak_export_w = np.zeros(n_nodes)
@@ -41,6 +43,7 @@ class Ledger:
         self._export_binds = np.zeros(n_nodes, np.bool_)
         self._window_wh = np.zeros(n_nodes)
         self._window_s = 0.0
+        self._ancestors = plan.tree.ancestors()
         self._taken: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
         self._setpoints: list[tuple[IntArray, FloatArray, float, int, float, IntArray, IntArray]] = []
         self._export_cut_wh = np.zeros(len(ExportClass))
@@ -62,6 +65,8 @@ class Ledger:
         if self._window_s >= PEAK_WINDOW_S:
             self._close_window()
         self._add_taken(decision, dt_h)
+        if decision.lent_w.any():
+            self._add_loans(decision, dt_h)
 
     def _close_window(self) -> None:
         mean_w = self._window_wh * (SECONDS_PER_HOUR / self._window_s)
@@ -77,6 +82,22 @@ class Ledger:
             cause = _cause(decision.reason[taken])
             node = np.where(cause == Reason.CAPACITY, decision.node[taken], -1)
             self._taken.append((account, cause, node, decision.taken_w[taken] * dt_h))
+
+    def _add_loans(self, decision: Decision, dt_h: float) -> None:
+        """Enter who lent, and who needed it: accounts that import below the relieved node, by their import."""
+        plan = self._plan
+        lenders = np.flatnonzero(decision.lent_w > 0.0)
+        lent = sum_by(plan.account_of_device, decision.lent_w, plan.n_accounts)
+        net_import = np.maximum(
+            lent - sum_by(plan.account_of_device, decision.granted_w, plan.n_accounts), 0.0
+        )
+        for node in np.unique(decision.node[lenders]).tolist():
+            given_wh = float(decision.lent_w[lenders[decision.node[lenders] == node]].sum()) * dt_h
+            is_below = self._ancestors[plan.tree.depth[node], plan.connection_of_account] == node
+            needed = np.where(is_below, net_import, 0.0)
+            if needed.any():
+                self.borrowed_wh += needed * (given_wh / needed.sum())
+        self.lent_wh += lent * dt_h
 
     def add_decision(self, decision: Decision) -> None:
         """Note which nodes bind in this period."""

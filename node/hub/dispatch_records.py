@@ -181,6 +181,8 @@ class IntervalOutcome:
     nodes: NodeFlows
     setpoints: SetpointLog
     event_wh: FloatArray  # (n_accounts,) net export ordered by grid events beyond the schedule, > 0 up
+    lent_wh: FloatArray  # (n_accounts,) given beyond the own connection to relieve a shared node
+    borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
     notes: tuple[str, ...] = field(default=())  # takeovers and islands, for the event list

@@ -15,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.firmware import Verdict, command, receive, setpoints
+from devices.ev import slack_s
+from devices.firmware import Verdict, command, receive, setpoints, vehicle_needs
 from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
@@ -69,6 +70,7 @@ class IntervalRun:
         self._logged_w = memory.logged_w.copy()
         self._reason, self._node = memory.reason.copy(), memory.node.copy()
         self._request_wh = np.zeros(plan.params.n_devices)
+        self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
         self._failed: tuple[int, ...] = ()
@@ -175,6 +177,7 @@ class IntervalRun:
         self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
         self._limits = deliverable_w(params, fleet, inputs, left_s)
+        self._must_charge[params.vehicle_rows] = self._is_late(inputs, left_s)
         calls = []
         for row in self._timeline.active_events(now_ms):
             event = self._schedule.events[row]
@@ -185,6 +188,14 @@ class IntervalRun:
             members = params.is_storage if event.members is None else event.members
             calls.append(Call(event.direction * event.requested_w, members, low, high))
         self._calls = tuple(calls)
+
+    def _is_late(self, inputs: FleetInputs, left_s: float) -> BoolArray:
+        """Return which vehicles cannot wait for the next interval, (n_vehicles,)."""
+        params, rows = self._plan.params, self._plan.params.vehicle_rows
+        required_wh, departs_in_s = vehicle_needs(params, inputs)
+        units = params.units.take(params.vehicle_in_storage)
+        stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
+        return slack_s(self._fleet.energy_wh[rows], required_wh, departs_in_s, stored_w) < left_s
 
     def _period(self, now_ms: int, inputs: FleetInputs) -> Period:
         assert self._limits is not None
@@ -198,6 +209,7 @@ class IntervalRun:
             target_wh=self._schedule.target_export_wh + self.ledger.ordered_wh,
             delivered_wh=self.ledger.delivered_wh,
             left_s=(self._timeline.end_ms - now_ms) / MS_PER_S,
+            must_charge=self._must_charge,
             calls=self._calls,
             is_healthy=self._is_healthy,
         )

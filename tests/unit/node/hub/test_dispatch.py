@@ -1,5 +1,7 @@
 """Dispatch: targets kept, capacities and priorities honoured, events shared, failures survived, books closed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -181,6 +183,28 @@ def test_an_absent_car_is_left_alone():
     c = Community([[fixed_load("load"), vehicle("car", initial_pu=0.3)]])
     outcome = c.run(c.inputs(load=100, present=["car"]), planned={"car": -11_000.0})
     assert outcome.energies.terminal_wh[c.row("car")] == 0
+
+
+def test_a_car_that_would_be_late_charges_whatever_its_plan_says():
+    c = Community([[vehicle("car", initial_pu=0.5)]])
+    # 5 kWh missing at 11 kW take about half an hour: with 40 minutes left it can wait no longer than this interval.
+    waiting = replace(c.inputs(), required_wh=35_000.0, departs_in_s=3 * 3600.0)
+    assert c.run(waiting).energies.terminal_wh[0] == pytest.approx(0.0, abs=1.0)
+    late = replace(c.inputs(), required_wh=35_000.0, departs_in_s=2400.0)
+    outcome = c.run(late)
+    assert outcome.energies.terminal_wh[0] == pytest.approx(-11_000 * QUARTER_H, rel=0.01)
+    assert c.reasons(outcome, "car")[0] is Reason.DEPARTURE
+
+
+def test_what_is_lent_to_neighbours_is_remembered_with_who_needed_it():
+    homes = [[fixed_load("load-a")], [fixed_load("load-b")], battery_home("-c")]
+    c = Community(homes, feeder_w=(6_000.0, 6_000.0), lends=True)
+    outcome = c.run(c.inputs(**{"load-a": 6000, "load-b": 2000}), target_wh=[-1500.0, -500.0, 0.0])
+    # 8 kW of need, 6 kW of feeder: the battery lends 2 kW, three quarters of them to a.
+    assert outcome.lent_wh == pytest.approx([0, 0, 500.0], rel=2e-3)
+    assert outcome.borrowed_wh == pytest.approx([375.0, 125.0, 0.0], rel=2e-3)
+    assert outcome.unserved_wh_by_class.sum() < 2000 * 1.5 / 3600
+    assert outcome.net_export_wh[2] == pytest.approx(500.0, rel=2e-3)
 
 
 def test_what_a_shared_node_takes_from_a_position_is_a_curtailment():
