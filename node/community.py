@@ -252,7 +252,7 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
 
 def _check_belongs(store: Store, scenario: Scenario) -> None:
     with store.read() as connection:
-        found = dict(connection.execute(select(meta.c.key, meta.c.value)).tuples().all())
+        found = {row.key: row.value for row in connection.execute(select(meta))}
     if found.get("scenario") != fingerprint(scenario):
         raise WrongCommunity(
             f"the data folder belongs to scenario {found.get('name')!r} with seed {found.get('seed')}, "

@@ -1,0 +1,59 @@
+"""One day of the test community, run once for all tests that only look at it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from node import profiles
+from node.community import Community, open_community
+from node.scenario import Scenario, load
+from node.simulation import Simulation
+
+CORNER = Path(__file__).parents[1] / "data" / "scenarios" / "corner.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A community after its day, and the folder that holds its state."""
+
+    community: Community
+    data: Path
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.community.scenario
+
+
+def run_corner(data: Path, *, days: int = 1, stop: int | None = None, seed: int | None = None) -> Community:
+    """Run the corner's days on a data folder, up to `stop` intervals from the first."""
+    scenario = load(CORNER, days=days, seed=seed)
+    data.mkdir(parents=True, exist_ok=True)
+    community = open_community(scenario, profiles.load(scenario), data)
+    delivery = scenario.delivery_intervals()
+    Simulation(community).run(delivery.stop if stop is None else delivery.start + stop)
+    return community
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    data = tmp_path_factory.mktemp("corner")
+    community = run_corner(data)
+    yield Ran(community, data)
+    community.close()
+
+
+@pytest.fixture
+def corner() -> Iterator[Callable[..., Community]]:
+    """Run corners that a test may do anything to; they are closed afterwards."""
+    opened: list[Community] = []
+
+    def run(data: Path, **options: int | None) -> Community:
+        community = run_corner(data, **options)
+        opened.append(community)
+        return community
+
+    yield run
+    for community in opened:
+        community.close()

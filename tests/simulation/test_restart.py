@@ -1,0 +1,128 @@
+"""A process that is killed at any moment continues where it was, and nothing is settled twice."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from node.chain.sender import SettlementHalted
+from node.community import WrongCommunity
+from node.report import export
+from node.store.tables_chain import chain_accounts
+from node.store.unit_of_work import Store
+
+ROOT = Path(__file__).parents[2]
+# scripts/test faults kills more often
+KILLS = 20 if os.environ.get("SYMGRID_TEST_PROFILE") in ("faults", "nightly") else 4
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.simulation.conftest import run_corner
+community = run_corner(Path(sys.argv[1]))
+print("done", flush=True)
+community.close()
+"""
+
+
+def fingerprint(community) -> dict[str, str]:
+    """Return a hash per exported table, and the chain's final state root."""
+    folder = community.store.path.parent / "tables"
+    with community.store.read() as connection:
+        paths = export.write_tables(connection, folder)
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    header = community.chain.header(community.chain.head().number)
+    return found | {"state root": header.state_root.hex(), "block": header.hash.hex()}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(ran) -> dict[str, str]:
+    return fingerprint(ran.community)
+
+
+def test_the_same_seed_gives_the_same_bytes(corner, undisturbed, tmp_path):
+    assert fingerprint(corner(tmp_path / "again")) == undisturbed
+
+
+def test_another_seed_gives_other_keys_and_another_state(corner, undisturbed, tmp_path):
+    other = fingerprint(corner(tmp_path / "other", seed=4))
+    assert other["state root"] != undisturbed["state root"]
+    assert other["device_intervals.csv"] == undisturbed["device_intervals.csv"], "physics knows no keys"
+
+
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(corner, undisturbed, tmp_path):
+    data = tmp_path / "killed"
+    child = [sys.executable, "-c", CHILD.format(root=str(ROOT)), str(data)]
+    chance = random.Random(20260416)
+    killed = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(child, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(timeout=chance.uniform(1.5, 6.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+        else:
+            assert process.returncode == 0, process.stderr.read().decode()[-2000:]
+        finally:
+            process.stderr.close()
+    assert killed, "no kill hit a running process: the machine is too fast for these moments"
+    assert fingerprint(corner(data)) == undisturbed
+
+
+def test_a_second_run_continues_the_same_chain_and_store(corner, tmp_path):
+    data = tmp_path / "longer"
+    first = corner(data)
+    height = first.chain.head().number
+    first.close()
+    second = corner(data, days=2)
+    assert second.chain.head().number > height
+    with second.store.read() as connection:
+        n = connection.execute(text("select count(*) from readings")).scalar_one()
+    assert n == 2 * 24 * 4
+
+
+def test_stopping_and_starting_at_every_third_interval_changes_nothing(corner, undisturbed, tmp_path):
+    data = tmp_path / "steps"
+    for stop in range(3, 24, 3):
+        corner(data, stop=stop).close()
+    assert fingerprint(corner(data)) == undisturbed
+
+
+def test_a_changed_balance_halts_the_next_start_naming_account_and_amount(corner, tmp_path):
+    data = tmp_path / "bent"
+    corner(data, stop=3).close()
+    store = Store(f"sqlite:///{data / 'state' / 'store.sqlite'}")
+    with store.begin() as connection:
+        before = connection.execute(
+            select(chain_accounts.c.balance_pico).where(chain_accounts.c.account == 3)
+        ).scalar_one()
+        connection.execute(
+            chain_accounts.update().where(chain_accounts.c.account == 3).values(balance_pico=before + 7)
+        )
+    store.close()
+    with pytest.raises(SettlementHalted, match=r"account 3, balance_pico: .* by -7"):
+        corner(data)
+
+
+def test_a_data_folder_of_another_scenario_is_refused(corner, tmp_path):
+    data = tmp_path / "mine"
+    corner(data, stop=1).close()
+    with pytest.raises(WrongCommunity, match="seed 3"):
+        corner(data, stop=1, seed=5)
+
+
+def test_half_a_founding_is_thrown_away(corner, undisturbed, tmp_path):
+    data = tmp_path / "half"
+    partial = data / "founding.partial"
+    partial.mkdir(parents=True)
+    (partial / "store.sqlite").write_bytes(b"left behind by a kill")
+    assert fingerprint(corner(data)) == undisturbed
