@@ -22,9 +22,10 @@ from devices.errors import BadInput
 from devices.kinetic import FLYWHEEL_RAMP_TIME_S, ramped, restoring_w
 from devices.load import deferred_after_wh, thermostatic_demand_w, zip_power_w
 from devices.parameters import FleetParameters
+from devices.promise import sustainable_w
 from devices.specification import Kind, Mode
 from devices.state import FleetInputs, FleetState, StepFlows
-from devices.storage import StorageUnits, UnitState, sustainable_w, transfer
+from devices.storage import StorageUnits, UnitState, transfer
 
 SECONDS_PER_HOUR: Final = 3600.0
 SHORTEST_STEP_S: Final = 0.001

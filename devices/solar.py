@@ -13,6 +13,8 @@ References
 pvlib: K. Anderson et al., pvlib python: 2023 project update, Journal of Open Source Software 8 (2023) 5994,
 doi:10.21105/joss.05994. A. Dobos, PVWatts version 5 manual, NREL/TP-6A20-62641 (2014). D. Faiman, Progress in
 Photovoltaics 16 (2008) 307–315, doi:10.1002/pip.813.
+
+pvlib is imported where it is used: it takes seconds, and only those who model weather need it.
 """
 
 from dataclasses import dataclass
