@@ -226,17 +226,16 @@ class Sender:
     # -------------------------------------------------------------- confirming
 
     def _confirm(self) -> int:
-        found: list[tuple[Row[Any], Receipt]] = []
+        found: list[tuple[Row[Any], Receipt, str | None]] = []
         for row in self._rows(OutboxState.SENT):
             receipt = self._chain.receipt(row.hash)
             if receipt is not None:
-                found.append((row, receipt))
+                found.append((row, receipt, None if receipt.is_success else self._reason(row)))
             elif self._chain.transaction(row.hash) is None:
                 self._broadcast(row)  # dropped on the way: the same bytes again
         failed: tuple[Row[Any], str] | None = None
         with self._store.begin() as connection:
-            for row, receipt in found:
-                reason = None if receipt.is_success else self._reason(row)
+            for row, receipt, reason in found:
                 state = OutboxState.MINED if receipt.is_success else OutboxState.REVERTED
                 _set(
                     connection,

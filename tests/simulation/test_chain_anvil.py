@@ -1,0 +1,123 @@
+"""The pipeline on anvil: another implementation, real reorganisations, dropped transactions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from node.bench.live_community import LiveCommunity
+from node.chain.embedded import EmbeddedChain, Genesis
+from node.chain.ports import WrongChain
+from node.chain.rpc import Finality, RpcChain
+from node.chain.sender import OutboxState, SettlementHalted
+from node.store.tables_chain import outbox
+from tests.simulation.anvil import AnvilChain, anvil
+from tests.unit.node.chain.live import CHAIN_ID, START_S, Node, contracts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with anvil(CHAIN_ID, START_S) as started:
+        yield started
+
+
+@pytest.fixture
+def chain(url: str) -> Iterator[AnvilChain]:
+    opened = AnvilChain(url, CHAIN_ID, finality=Finality.DEPTH, depth=30)
+    yield opened
+    opened.close()
+
+
+def _node(folder: Path, chain: AnvilChain) -> Node:
+    return Node.on(folder, chain, LiveCommunity(chain, contracts(), 4))
+
+
+def _states(node: Node) -> list[str]:
+    with node.store.read() as connection:
+        return list(connection.execute(select(outbox.c.state).order_by(outbox.c.id)).scalars())
+
+
+def test_the_embedded_chain_takes_the_same_gas_and_holds_the_same_words(
+    chain: AnvilChain, tmp_path: Path
+) -> None:
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    remote = _node(far, chain)
+    local = Node.on(
+        near,
+        (embedded := EmbeddedChain(near / "chain.db", Genesis(CHAIN_ID, START_S))),
+        LiveCommunity(embedded, contracts(), 4),
+    )
+    assert remote.community.deployment == local.community.deployment
+    found = []
+    for node in (remote, local):
+        for i in range(3):
+            node.settle(i, node.community.first + i)
+        assert node.differences() == []
+        with node.store.read() as connection:
+            gas = connection.execute(select(outbox.c.gas_used).order_by(outbox.c.id)).scalars().all()
+        words = contracts().settlement.encode("words", list(range(6)))
+        found.append((gas, node.chain.call(node.community.deployment.settlement, words)))
+    assert found[0] == found[1]
+    local.close()
+    remote.store.close()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5, 12, 20])
+def test_a_reorganisation_is_followed_and_driven_on(chain: AnvilChain, tmp_path: Path, depth: int) -> None:
+    node = _node(tmp_path, chain)
+    node.settle(0, node.community.first)
+    for _ in range(depth + 2):
+        chain.produce_block(chain.head().timestamp_s + 1)
+    node.settle(1, node.community.first + 1)
+    for _ in range(depth - 1):
+        chain.produce_block(chain.head().timestamp_s + 1)
+    node.watcher.ingest()
+    chain.reorganise(depth)
+    assert node.watcher.ingest().rolled_back == depth
+    assert node.differences() == []
+    for _ in range(3):
+        node.sender.drive()
+        node.mine(node.community.first + 1)
+    for _ in range(31):
+        chain.produce_block(chain.head().timestamp_s + 1)
+    node.sender.drive()
+    node.watcher.ingest()
+    assert node.differences() == []
+    assert set(_states(node)) == {OutboxState.FINAL}
+    node.store.close()
+
+
+def test_a_dropped_transaction_is_sent_again(chain: AnvilChain, tmp_path: Path) -> None:
+    node = _node(tmp_path, chain)
+    node.plan(node.community.whole_interval(0, node.community.first))
+    node.sender.drive()
+    with node.store.read() as connection:
+        hashes = connection.execute(select(outbox.c.hash)).scalars().all()
+    for transaction_hash in hashes:
+        chain.drop(transaction_hash)
+    assert node.sender.drive().mined == 0
+    node.mine(node.community.first)
+    assert node.sender.drive().mined == 2
+    node.watcher.ingest()
+    assert node.differences() == []
+    node.store.close()
+
+
+def test_a_revert_on_anvil_halts_with_the_contracts_reason(chain: AnvilChain, tmp_path: Path) -> None:
+    node = _node(tmp_path, chain)
+    node.plan([node.community.whole_interval(7, node.community.first)[1]])
+    node.sender.drive()
+    node.mine(node.community.first)
+    with pytest.raises(SettlementHalted, match="settlement: sequence"):
+        node.sender.drive()
+    node.store.close()
+
+
+def test_a_chain_id_that_is_not_ours_is_refused(url: str) -> None:
+    with pytest.raises(WrongChain, match="serves chain 1848, expected 1849"):
+        RpcChain(url, CHAIN_ID + 1)
