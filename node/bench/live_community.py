@@ -42,6 +42,8 @@ class LiveCommunity:
     ----------
     deployer : str
         Name of the key that deploys; not the operator's, whose nonces belong to the outbox.
+    resumed : tuple[Deployment, int] or None
+        Deployment and first interval of a community that is on this chain already.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LiveCommunity:
         seed: int = 7,
         parameters: Parameters | None = None,
         deployer: str = "deployer",
+        resumed: tuple[Deployment, int] | None = None,
     ) -> None:
         self.chain = chain
         self.contracts = contracts
@@ -66,16 +69,18 @@ class LiveCommunity:
             assert contract is not None
             return contract
 
-        self.deployment: Deployment = deploy(
-            create, chain.chain_id, contracts, roles, parameters or Parameters()
-        )
         self.members = [
             Member(i + 2, *(derive(seed, f"{part} of {i}") for part in ("owner", "agent", "meter")))
             for i in range(n_members)
         ]
-        self._join()
-        self.length_s = self.deployment.parameters.length_s
-        self.first = chain.head().timestamp_s // self.length_s + 1
+        if resumed is None:
+            self.deployment = deploy(create, chain.chain_id, contracts, roles, parameters or Parameters())
+            self.length_s = self.deployment.parameters.length_s
+            self._join()
+            self.first = chain.head().timestamp_s // self.length_s + 1
+        else:
+            self.deployment, self.first = resumed
+            self.length_s = self.deployment.parameters.length_s
 
     def _join(self) -> None:
         settlement, token = self.contracts.settlement, self.contracts.token
