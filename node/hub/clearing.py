@@ -78,7 +78,8 @@ class Clearing:
                 cleared.append((interval, selection, result))
         for interval, selection, result in cleared:
             self._book.close_round(interval, next_sequence)
-            self._desk.close_round(interval, self._filled(selection, result))
+            accounts = np.unique(selection.orders.account).tolist()
+            self._desk.close_round(interval, self._filled(selection, result), accounts)
         for interval, _selection, result in cleared:
             self._bus.publish(
                 TOPIC_ROUNDS,

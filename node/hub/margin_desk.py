@@ -5,7 +5,7 @@ durable leaves no trace: `transaction` takes back every order that it let in, ne
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +72,19 @@ class MarginDesk:
         before = self._exposure[order.account].admit(order, standing.balance_pico, in_debt=standing.in_debt)
         self._admitted.append((order, before))
 
-    def close_round(self, interval: int, filled: dict[int, list[tuple[bool, int, int]]]) -> None:
-        """Close an interval's open orders; `filled` holds side, mWh and all-in price by account."""
-        for account in self._exposure:
+    def close_round(
+        self, interval: int, filled: dict[int, list[tuple[bool, int, int]]], accounts: Iterable[int]
+    ) -> None:
+        """Close an interval's open orders.
+
+        Parameters
+        ----------
+        filled : dict
+            Side, mWh and all-in price of every fill, by account.
+        accounts : Iterable[int]
+            Who had orders in the round.
+        """
+        for account in accounts:
             self._exposure[account].close_round(interval, filled.get(account, ()))
 
     def settled(self, connection: Connection, interval: int) -> None:
@@ -122,12 +132,15 @@ class MarginDesk:
             select(orders).where(orders.c.last >= from_interval).order_by(orders.c.sequence)
         ):
             while at < len(cleared) and cleared[at].next_sequence <= row.sequence:
-                self.close_round(cleared[at].interval, filled[(cleared[at].interval, cleared[at].round)])
+                self._close(cleared[at], filled)
                 at += 1
             self._exposure[row.account].admit(_order(row, from_interval), _UNBOUNDED_PICO)
         for one in cleared[at:]:
-            self.close_round(one.interval, filled[(one.interval, one.round)])
+            self._close(one, filled)
         self.refresh(connection)
+
+    def _close(self, one: Any, filled: dict[tuple[int, int], dict[int, list[tuple[bool, int, int]]]]) -> None:
+        self.close_round(one.interval, filled.get((one.interval, one.round), {}), self._exposure)
 
 
 _UNBOUNDED_PICO = 2**200  # what was admitted once is admitted again, whatever the balance is now
