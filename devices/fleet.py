@@ -160,7 +160,7 @@ def _step_storages(
         main_mean[kinetic], main_end[kinetic] = _flywheel_share(
             params, before, end[kinetic], is_present[kinetic], dt_s
         )
-    ambient = inputs.ambient_c if isinstance(inputs.ambient_c, float) else np.asarray(inputs.ambient_c)[rows]
+    ambient = _ambient_c(inputs, rows)
     done = transfer(params.tables, params.converters, units, unit_state, main_mean, ambient, dt_s)
 
     # At the end the power is the ramp's end, unless a bound stopped it or a limit held it down.
@@ -190,6 +190,11 @@ def _with(array: FloatArray, rows: Rows, values: FloatArray) -> FloatArray:
     changed = array.copy()
     changed[rows] = values
     return changed
+
+
+def _ambient_c(inputs: FleetInputs, rows: Rows) -> FloatArray | float:
+    ambient = np.asarray(inputs.ambient_c, dtype=np.float64)
+    return float(ambient) if ambient.ndim == 0 else ambient[rows]
 
 
 def _unit_state(params: FleetParameters, state: FleetState) -> UnitState:
@@ -255,7 +260,7 @@ def _step_buffers(
     )
     dt_h = dt_s / SECONDS_PER_HOUR
     missing = mean_w - flows.terminal_wh[rows] / dt_h
-    ambient = inputs.ambient_c if isinstance(inputs.ambient_c, float) else np.asarray(inputs.ambient_c)[rows]
+    ambient = _ambient_c(inputs, rows)
     done = transfer(params.tables, params.converters, banks, bank_state, missing, ambient, dt_s)
     flows.stored_delta_wh[rows] -= done.source_wh + done.standing_wh
     flows.terminal_wh[rows] += done.terminal_wh

@@ -210,6 +210,8 @@ def transfer(
         p_ac_lim = converters.ac_power_w(
             p_lim - k[limited] * p_lim * p_lim, units.rated_w[limited], units.converter[limited]
         )
+        # The inverse is a lookup of its own: never more than was asked.
+        p_ac_lim = np.copysign(np.minimum(np.abs(p_ac_lim), np.abs(p_ac[limited])), p_ac_lim)
         # Less than the converter's own no-load loss is left: it stays off.
         is_off = (p_ac_lim == 0.0) | (p_lim == 0.0)
         p_source[limited] = np.where(is_off, 0.0, p_lim)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -95,6 +95,7 @@ def test_books_close_and_storage_stays_inside_its_bounds_for_any_setpoints(
 
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 40.0), st.sampled_from([0.1, 10.0, 300.0, 900.0, 3600.0]))
+@example(0.0, 0.203125, 300.0)
 @settings(max_examples=80, deadline=None)
 def test_what_a_storage_promises_for_a_horizon_it_delivers_in_full(
     fill: float, temp_c: float, horizon_s: float

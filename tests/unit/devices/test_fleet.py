@@ -259,6 +259,19 @@ def test_a_unit_with_an_internal_short_empties_itself_and_its_books_close() -> N
     assert abs(flows.residual_wh()[0]) < 1e-12
 
 
+def test_ambient_temperature_is_one_number_or_one_for_each_device() -> None:
+    params = build_fleet(
+        [catalogue.fixed_load("l"), catalogue.home_battery("a"), catalogue.kinetic_module("k")]
+    )
+    state, inputs = initial_state(params, 20.0), FleetInputs.quiet(3)
+    for ambient in (30, 30.0, np.float64(30.0), np.full(3, 30.0)):
+        warm = dataclasses.replace(inputs, ambient_c=ambient)
+        after, _ = fleet.step(params, state, warm, np.asarray([-np.inf, 0.0, 0.0]), 3600.0)
+        # Cooling time 2 h; standing losses add next to nothing.
+        assert after.temp_c[1] == pytest.approx(30.0 - 10.0 * np.exp(-0.5), abs=0.01)
+        assert after.temp_c[2] > after.temp_c[1]
+
+
 def test_an_empty_fleet_steps() -> None:
     params = build_fleet([])
     state, flows = fleet.step(params, initial_state(params), FleetInputs.quiet(0), np.zeros(0), 1.0)
