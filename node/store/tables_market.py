@@ -4,7 +4,7 @@ Energy is in mWh, prices in micro-credit per kWh, money in pico-credit (`Amount`
 in unix seconds, intervals by index. Nothing here is a float.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
 
 from node.store.schema import Address20, Amount, FixedBytes, Hash32, metadata
 
@@ -38,11 +38,12 @@ accounts = Table(
     Column("capacity_milli_wh", BigInteger, nullable=False),  # per interval, either way
 )
 
+# Written by the hundred thousand: bytes go in as they are, lengths were checked at the door.
 orders = Table(
     "orders",
     metadata,
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),  # of arrival
-    Column("hash", Hash32, nullable=False, unique=True),
+    Column("hash", LargeBinary(32), nullable=False, unique=True),
     Column("account", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("is_buy", Boolean, nullable=False),
@@ -52,9 +53,9 @@ orders = Table(
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("limit_micro_per_kwh", BigInteger, nullable=False),
     Column("source", Integer, nullable=False),  # preference for pairing, 0 = any
-    Column("signature", FixedBytes(64), nullable=False),  # r, vs (EIP-2098)
+    Column("signature", LargeBinary(64), nullable=False),  # r, vs (EIP-2098)
     Column("received_at_s", BigInteger, nullable=False),
-    Column("receipt", FixedBytes(64), nullable=False),  # the operator's signature
+    Column("receipt", LargeBinary(64), nullable=False),  # the operator's signature
     Index("orders_by_account", "account", "first"),
     Index("orders_by_last", "last"),
 )
