@@ -2,7 +2,6 @@
 
 import errno
 import socket
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -133,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

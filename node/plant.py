@@ -249,7 +249,7 @@ def _modules(device: PowerDeliveryUnit) -> list[DeviceSpec]:
     """Return a PDU's modules, each behind its own DC-DC stage; the PDU's rating is shared among them."""
     total_w = sum(module.p_max_w * module.count for module in device.modules)
     scale = min(1.0, device.p_max_w / total_w)
-    specs = []
+    specs: list[DeviceSpec] = []
     for module in device.modules:
         kind = _STORAGE[module.storage]
         floor_pu = _floor_pu(kind)

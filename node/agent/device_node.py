@@ -274,7 +274,7 @@ class AgentFleet:
             "discharge_efficiency_pu": plan.discharge_efficiency_pu,
         }
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     def restore(self, data: bytes) -> None:

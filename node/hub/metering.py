@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from market.chunks import Tariff
 from market.errors import ReadingRefused
-from market.settlement import Tariff
 from node.bus.messages import CurtailmentNotice, MeterReading
 from node.chain import typed_data
 from node.chain.typed_data import CompactSignature, Domain

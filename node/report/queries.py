@@ -268,12 +268,20 @@ def merit_order(connection: Connection, interval: int, round_number: int, zone: 
     rows = book_at(connection, interval, round_number)
     bids = sorted((r for r in rows if r.is_buy), key=lambda r: (-r.limit_micro_per_kwh, r.sequence))
     offers = sorted((r for r in rows if not r.is_buy), key=lambda r: (r.limit_micro_per_kwh, r.sequence))
-    columns = [
-        np.array([getattr(r, name) for r in side], np.int64)
-        for side in (bids, offers)
-        for name in ("quantity_milli_wh", "limit_micro_per_kwh")
-    ]
-    return MeritOrder(interval, round_number, *columns, price, held.volume_milli_wh)
+    return MeritOrder(
+        interval,
+        round_number,
+        bid_quantity_milli_wh=_column(bids, "quantity_milli_wh"),
+        bid_limit_micro_per_kwh=_column(bids, "limit_micro_per_kwh"),
+        offer_quantity_milli_wh=_column(offers, "quantity_milli_wh"),
+        offer_limit_micro_per_kwh=_column(offers, "limit_micro_per_kwh"),
+        price_micro_per_kwh=price,
+        volume_milli_wh=held.volume_milli_wh,
+    )
+
+
+def _column(rows: list[Any], name: str) -> IntMatrix:
+    return np.array([getattr(row, name) for row in rows], np.int64)
 
 
 def book_at(connection: Connection, interval: int, round_number: int) -> list[Any]:
