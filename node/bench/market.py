@@ -102,10 +102,10 @@ def measure_floor_and_auctions(figures: Figures) -> None:
         np.bincount(book.limit_micro_per_kwh, weights=weights, minlength=N_PRICES)
 
     pairs: dict[str, tuple[int, Callable[[], object]]] = {
-        "auction_1e6": (40, lambda: auction.clear(book)),
-        "auction_1e6_with_fee": (15, lambda: auction.clear(book, 10)),
-        "network_1e5_1e3": (25, lambda: network_auction.clear(*small)),
-        "network_1e6_1e3": (15, lambda: network_auction.clear(*large)),
+        "auction_1e6": (150, lambda: auction.clear(book)),
+        "auction_1e6_with_fee": (60, lambda: auction.clear(book, 10)),
+        "network_1e5_1e3": (60, lambda: network_auction.clear(*small)),
+        "network_1e6_1e3": (25, lambda: network_auction.clear(*large)),
     }
     for name, (turns, call) in pairs.items():
         bincount, seconds = best_of(turns, floor, call)
