@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from market.chunks import Tariff
 from market.errors import ReadingRefused
+from market.imbalance import imbalance_milli_wh, receipts_pico
 from node.bus.messages import CurtailmentNotice, MeterReading
 from node.chain import typed_data
 from node.chain.typed_data import CompactSignature, Domain
@@ -203,16 +204,14 @@ def load_tariffs(connection: Connection, interval: int) -> tuple[Tariff, ...]:
 def _imbalance_row(
     account: int, interval: int, position: int, metered: int, forgiven: int, tariff: Tariff
 ) -> dict[str, Any]:
-    """Price an account's own deviation as the contract will: see market/settlement.apply_reading."""
-    imbalance = metered - position
-    if imbalance < 0 and tariff.short_micro_per_kwh > 0:
-        imbalance = min(imbalance + forgiven, 0)
-    price = tariff.short_micro_per_kwh if imbalance < 0 else tariff.long_micro_per_kwh
+    """Price an account's own deviation as the contract will."""
+    short, long = tariff
+    imbalance = imbalance_milli_wh(metered, 0, position, forgiven, short)
     return {
         "interval": interval,
         "account": account,
         "position_milli_wh": position,
         "metered_milli_wh": metered,
-        "imbalance_milli_wh": imbalance,
-        "amount_pico": imbalance * price,
+        "imbalance_milli_wh": int(imbalance),
+        "amount_pico": receipts_pico(imbalance, short, long)[0],
     }
