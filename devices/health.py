@@ -4,7 +4,7 @@
 |---|---|
 | VOLTAGE, CURRENT, TEMPERATURE, ENERGY | a reading outside what the storage may ever show, twice running |
 | RESISTANCE | slope of the voltage drop over the expected one, by regression with an intercept |
-| INTERNAL_SHORT | energy that vanishes: slope of energy + what the current took, by regression over time |
+| INTERNAL_SHORT | (batteries) energy that vanishes: slope of energy + what the current took, by regression over time |
 | STUCK_* | a reading that does not move although the expected one did, by far more than its noise |
 | OVERHEATING | warmer than current and ambient explain |
 
@@ -39,6 +39,8 @@ REGRESSION_RANGE_PU: Final = (0.15, 0.9)
 # Offsets of current sensors (0.05 % of 1C) look like 0.0005/h; a soft short of C/100 is 0.01/h.
 SHORT_ALERT_PER_H: Final = 0.004
 SHORT_AFTER_S: Final = 12.0 * 3600.0
+# Flywheels and capacitors lose more than a soft short by themselves, and differently at every energy.
+SHORT_STANDING_PER_H: Final = 0.001
 # A channel is stuck if it repeats itself this often while the expected reading moved this much (voltage per unit,
 # current per hour, kelvin, energy per unit): well above its noise.
 STUCK_REPEATS: Final = 3
@@ -87,8 +89,10 @@ class HealthState:
     drop : (6, m) float64, weighted sums 1, x, y, xx, xy, yy of the resistance regression
     drift : (5, m) float64, weighted sums 1, t, B, tB, tt of the energy regression, t = 0 now
     taken_pu : (m,) float64, energy that current and known losses have taken since the beginning
-    temp_c : (m,) float64, temperature that current and ambient explain; hot : (m,) int64, readings above it
-    in a row alerts : (m,) int64, `Cause` bits, kept until `cleared`
+    temp_c : (m,) float64, temperature that mean power and ambient explain
+    temp_high_c : (m,) float64, the highest that the throughput can explain
+    hot : (m,) int64, readings above that in a row
+    alerts : (m,) int64, `Cause` bits, kept until `cleared`
     """
 
     elapsed_s: FloatArray
@@ -101,6 +105,7 @@ class HealthState:
     drift: FloatArray
     taken_pu: FloatArray
     temp_c: FloatArray
+    temp_high_c: FloatArray
     hot: IntArray
     alerts: IntArray
 
@@ -120,6 +125,7 @@ def begin(n_storages: int) -> HealthState:
         drift=np.zeros((5, m)),
         taken_pu=np.zeros(m),
         temp_c=np.full(m, np.nan),
+        temp_high_c=np.full(m, np.nan),
         hot=np.zeros(m, dtype=np.int64),
         alerts=np.zeros(m, dtype=np.int64),
     )
@@ -133,6 +139,7 @@ class _Expected:
     drop_pu: FloatArray
     current_per_h: FloatArray
     heat_k_per_s: FloatArray
+    heat_high_k_per_s: FloatArray
     standing_per_h: FloatArray
 
 
@@ -158,12 +165,12 @@ def observe(
     HealthState
         With `alerts` set; they stay until `cleared`.
     """
-    expected = _expected(params, readings, resistance_factor)
+    expected = _expected(params, readings, resistance_factor, dt_s)
     alerts = state.alerts.copy()
     alerts, outside = _limits(params, state, readings, alerts)
     drop, alerts = _resistance(state, readings, expected, alerts, dt_s)
-    taken, drift, alerts = _short(state, readings, expected, alerts, dt_s)
-    temp, hot, alerts = _heat(params, state, readings, expected, ambient_c, alerts, dt_s)
+    taken, drift, alerts = _short(params, state, readings, expected, alerts, dt_s)
+    temp, temp_high, hot, alerts = _heat(params, state, readings, expected, ambient_c, alerts, dt_s)
     watched = replace(
         state,
         elapsed_s=state.elapsed_s + dt_s,
@@ -172,6 +179,7 @@ def observe(
         drift=drift,
         taken_pu=taken,
         temp_c=temp,
+        temp_high_c=temp_high,
         hot=hot,
         alerts=alerts,
     )
@@ -207,7 +215,7 @@ def causes(alerts: int) -> tuple[str, ...]:
     return tuple(c.name.lower().replace("_", " ") for c in Cause if c.name and c.value and alerts & c.value)
 
 
-def _expected(params: FleetParameters, readings: Readings, factor: FloatArray) -> _Expected:
+def _expected(params: FleetParameters, readings: Readings, factor: FloatArray, dt_s: float) -> _Expected:
     units = params.units
     capacity = units.capacity_wh
     energy = np.clip(readings.energy_pu, 0.0, 1.0)
@@ -224,10 +232,16 @@ def _expected(params: FleetParameters, readings: Readings, factor: FloatArray) -
     emf = interpolate_rows(params.tables.emf_pu, units.table, energy * GRID_CELLS)
     standing = standing_loss_wh(params.tables, units.table, energy * capacity, capacity, 1.0) / capacity
     heat_capacity = params.tables.heat_capacity_wh_per_k[units.table] * capacity
-    heat_w = k * p * p + standing * capacity
+    # Loss is k·p²: at least that of the mean power, at most that of the throughput at rated power.
+    hours = dt_s / SECONDS_PER_HOUR
+    mean_w = readings.moved_pu * capacity / hours
+    worst_w = np.abs(readings.throughput_pu) * capacity / hours * units.rated_w
+    low_w = k * mean_w * mean_w + standing * capacity
+    high_w = k * np.maximum(worst_w, mean_w * mean_w) + standing * capacity
+    per_s = 1.0 / heat_capacity / SECONDS_PER_HOUR
     # The drop follows the measured current, so that an error of the outlet's meter is none of the resistance.
     drop = k * capacity * emf * emf * readings.current_per_h
-    return _Expected(emf, drop, p / capacity / emf, heat_w / heat_capacity / SECONDS_PER_HOUR, standing)
+    return _Expected(emf, drop, p / capacity / emf, low_w * per_s, high_w * per_s, standing)
 
 
 def _limits(
@@ -277,7 +291,12 @@ def _resistance(
 
 
 def _short(
-    state: HealthState, readings: Readings, expected: _Expected, alerts: IntArray, dt_s: float
+    params: FleetParameters,
+    state: HealthState,
+    readings: Readings,
+    expected: _Expected,
+    alerts: IntArray,
+    dt_s: float,
 ) -> tuple[FloatArray, FloatArray, IntArray]:
     hours = dt_s / SECONDS_PER_HOUR
     taken = state.taken_pu + readings.moved_pu + expected.standing_per_h * hours
@@ -291,7 +310,15 @@ def _short(
     var = drift[4] - drift[1] ** 2 / drift[0]
     slope = (drift[3] - drift[1] * drift[2] / drift[0]) / np.where(var > 0.0, var, 1.0)
     is_short = (slope < -SHORT_ALERT_PER_H) & (state.elapsed_s >= SHORT_AFTER_S)
+    is_short &= _stands_still(params)
     return taken, drift, np.where(is_short, alerts | Cause.INTERNAL_SHORT.value, alerts)
+
+
+def _stands_still(params: FleetParameters) -> BoolArray:
+    """Return which storages lose so little by standing that a leak stands out: batteries, (m,)."""
+    per_h = params.tables.standing_sqrt_per_h + params.tables.standing_linear_per_h
+    still: BoolArray = per_h[params.units.table] < SHORT_STANDING_PER_H
+    return still
 
 
 def _heat(
@@ -302,13 +329,15 @@ def _heat(
     ambient_c: FloatArray | float,
     alerts: IntArray,
     dt_s: float,
-) -> tuple[FloatArray, IntArray, IntArray]:
+) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
     cooling_s = params.tables.cooling_time_s[params.units.table]
     share = -np.expm1(-dt_s / cooling_s)
     before = np.where(np.isnan(state.temp_c), readings.temp_c, state.temp_c)
     temp = before + share * (ambient_c + expected.heat_k_per_s * cooling_s - before)
-    hot = np.where(readings.temp_c - temp > OVERHEATING_K, state.hot + 1, 0)
-    return temp, hot, np.where(hot >= LIMIT_REPEATS, alerts | Cause.OVERHEATING.value, alerts)
+    high = np.where(np.isnan(state.temp_high_c), readings.temp_c, state.temp_high_c)
+    high = high + share * (ambient_c + expected.heat_high_k_per_s * cooling_s - high)
+    hot = np.where(readings.temp_c - high > OVERHEATING_K, state.hot + 1, 0)
+    return temp, high, hot, np.where(hot >= LIMIT_REPEATS, alerts | Cause.OVERHEATING.value, alerts)
 
 
 def _stuck(state: HealthState, readings: Readings, expected: _Expected) -> HealthState:

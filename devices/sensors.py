@@ -22,8 +22,9 @@ class Readings:
     Attributes
     ----------
     voltage_pu, current_per_h, temp_c, energy_pu : the management system's channels
-    moved_pu : the charge counter times voltage since the last reading: energy taken from the source over
-    capacity terminal_w : the outlet's own meter, W at the terminal
+    moved_pu : energy counted out of the source since the last reading, over capacity
+    throughput_pu : the same counted in both directions, always >= 0
+    terminal_w : the outlet's own meter, W at the terminal
     """
 
     voltage_pu: FloatArray
@@ -31,6 +32,7 @@ class Readings:
     temp_c: FloatArray
     energy_pu: FloatArray
     moved_pu: FloatArray
+    throughput_pu: FloatArray
     terminal_w: FloatArray
 
     def channels(self) -> FloatArray:
@@ -98,6 +100,7 @@ def true_readings(params: FleetParameters, before: FleetState, state: FleetState
         temp_c=state.temp_c[rows],
         energy_pu=energy,
         moved_pu=moved,
+        throughput_pu=(state.throughput_wh[rows] - before.throughput_wh[rows]) / capacity,
         terminal_w=state.main_p_w[rows],
     )
 
@@ -122,5 +125,6 @@ def with_errors(
         readings.temp_c + errors.temp_k * noise[2],
         readings.energy_pu + errors.energy_offset_pu * constants[2] + errors.energy_pu * noise[3],
         readings.moved_pu * gain + offset * (dt_s / SECONDS_PER_HOUR),
+        readings.throughput_pu * gain,
         readings.terminal_w,
     )

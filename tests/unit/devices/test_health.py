@@ -64,7 +64,7 @@ def watch(
 
 
 def test_healthy_units_raise_at_most_one_false_alarm_in_a_thousand_device_days() -> None:
-    params, days = mixed(150), 20
+    params, days = mixed(300), 10
     monitor = watch(params, days, seed=11)
     assert np.count_nonzero(monitor.alerts) <= params.n_devices * days / 1_000.0
     assert health.is_healthy(monitor).mean() > 0.99
