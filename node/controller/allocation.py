@@ -172,7 +172,7 @@ def allocate(
         return Allocation(demand_milli_w.copy(), limiting)
     exact, limiting = _water_fill(plan, demand_milli_w, weight, capacity_milli_w)
     granted = np.minimum(demand_milli_w, np.floor(exact + ROUNDING_SLACK_MILLI_W).astype(np.int64))
-    granted = _take_back_overruns(plan, granted, capacity_milli_w)
+    granted = take_back_overruns(plan, granted, capacity_milli_w)
     return Allocation(granted, np.where(granted < demand_milli_w, limiting, NO_NODE))
 
 
@@ -309,7 +309,7 @@ def _water_levels_by_sort(
     return levels
 
 
-def _take_back_overruns(plan: AllocationPlan, granted: IntArray, capacity: IntArray) -> IntArray:
+def take_back_overruns(plan: AllocationPlan, granted: IntArray, capacity: IntArray) -> IntArray:
     """Take back, from the least important claims, what float64 rounding granted beyond a capacity."""
     over = np.flatnonzero(usage_milli_w(plan, granted) > capacity)
     if not over.size:

@@ -63,15 +63,11 @@ def share_event(
 
 
 def _settle_sum(whole: IntArray, remainder: FloatArray, available: IntArray, required: int) -> IntArray:
-    """Hand out (or take back) the last milliwatts, largest remainder first, ties by index."""
+    """Hand out the last milliwatts, largest remainder first, ties by index."""
     missing = required - int(whole.sum())
     order = np.argsort(-remainder, kind="stable")
     while missing > 0:
         open_rows = order[whole[order] < available[order]][:missing]
         whole[open_rows] += 1
         missing -= open_rows.size
-    while missing < 0:
-        open_rows = order[::-1][whole[order[::-1]] > 0][:-missing]
-        whole[open_rows] -= 1
-        missing += open_rows.size
     return whole

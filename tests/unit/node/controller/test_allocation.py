@@ -8,6 +8,7 @@ from node.controller.allocation import (
     allocate,
     cap_milli_w,
     plan_allocation,
+    take_back_overruns,
     usage_milli_w,
     water_levels,
 )
@@ -93,6 +94,13 @@ def test_rounding_beyond_a_capacity_is_taken_back_from_the_last_class():
     capacity = (usage_milli_w(plan, demand) * rng.uniform(0.2, 0.9, 30)).astype(np.int64)
     got = allocate(plan, demand, rng.uniform(0.1, 9, 900), capacity)
     assert np.all(usage_milli_w(plan, got.granted_milli_w) <= capacity)
+
+
+def test_an_overrun_is_taken_back_from_the_least_important_claims_first():
+    plan = plan_allocation(tree_of([-1, 0]), np.array([1, 1, 0]), np.array([0, 2, 1]))
+    got = take_back_overruns(plan, np.array([5, 5, 5]), np.array([12, 8]))
+    # Node 1 is over by 2: its class 2 gives them back; then the root is over by 1: class 2 again.
+    assert got.tolist() == [5, 2, 5]
 
 
 def test_newton_and_sort_find_the_same_water_level():

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.catalogue import fixed_load, home_battery, pdu_module, server_backup, solar_roof, vehicle
+from devices.catalogue import (
+    fixed_load,
+    home_battery,
+    pdu_module,
+    server_backup,
+    solar_roof,
+    thermostatic_load,
+    vehicle,
+)
 from devices.firmware import Verdict, receive, setpoints
 from devices.parameters import build_fleet
 from devices.specification import Priority
@@ -183,6 +191,23 @@ def test_an_absent_car_is_left_alone():
     c = Community([[fixed_load("load"), vehicle("car", initial_pu=0.3)]])
     outcome = c.run(c.inputs(load=100, present=["car"]), planned={"car": -11_000.0})
     assert outcome.energies.terminal_wh[c.row("car")] == 0
+
+
+def test_what_a_heat_pump_was_denied_is_caught_up_and_counts_as_demand():
+    home = [fixed_load("load", Priority.CRITICAL), thermostatic_load("heat", 3_000.0)]
+    c = Community([home], connection_w=(4_000.0, 4_000.0))
+    denied = c.run(c.inputs(load=3500, heat=2000))
+    assert denied.unserved_wh_by_class[ImportClass.LOW] == pytest.approx(1500 * QUARTER_H, rel=0.05)
+    later = c.run(c.inputs(load=1500, heat=2000))
+    # More than its profile now, and never more than the connection carries beside the load.
+    assert -2_500 * QUARTER_H - 1e-6 <= later.energies.terminal_wh[c.row("heat")] < -2_000 * QUARTER_H
+    assert later.nodes.peak_import_w[1] <= 4_000.0 + 1e-3
+
+
+def test_a_load_that_falls_with_voltage_is_asked_for_less():
+    c = Community([[fixed_load("lamp", impedance_share=1.0)]])
+    outcome = c.run(replace(c.inputs(lamp=1000), v_pu=0.9))
+    assert outcome.net_export_wh[0] == pytest.approx(-1000 * 0.81 * QUARTER_H)
 
 
 def test_a_car_that_would_be_late_charges_whatever_its_plan_says():
