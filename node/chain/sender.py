@@ -142,8 +142,8 @@ class Sender:
         self._refuse_if_halted()
         signed = self._sign()
         sent = self._send()
-        mined = self._confirm()
-        final = self._finalize()
+        mined, final = self._confirm()
+        final += self._finalize()
         return Driven(signed, sent, mined, final, self.open())
 
     def open(self) -> int:
@@ -225,18 +225,24 @@ class Sender:
 
     # -------------------------------------------------------------- confirming
 
-    def _confirm(self) -> int:
-        found: list[tuple[Row[Any], Receipt, str | None]] = []
+    def _confirm(self) -> tuple[int, int]:
+        """Look for receipts of what is sent; return how many were mined, and how many are final at once."""
+        found: list[tuple[Row[Any], Receipt, OutboxState, str | None]] = []
         for row in self._rows(OutboxState.SENT):
             receipt = self._chain.receipt(row.hash)
-            if receipt is not None:
-                found.append((row, receipt, None if receipt.is_success else self._reason(row)))
+            if receipt is not None and receipt.is_success:
+                # Where blocks are final at once, the two steps are one write.
+                is_final = receipt.block_number <= self._chain.finalized()
+                state = OutboxState.FINAL if is_final else OutboxState.MINED
+                found.append((row, receipt, state, None))
+            elif receipt is not None:
+                found.append((row, receipt, OutboxState.REVERTED, self._reason(row)))
             elif self._chain.transaction(row.hash) is None:
                 self._broadcast(row)  # dropped on the way: the same bytes again
-        failed: tuple[Row[Any], str] | None = None
+        if not found:
+            return 0, 0
         with self._store.begin() as connection:
-            for row, receipt, reason in found:
-                state = OutboxState.MINED if receipt.is_success else OutboxState.REVERTED
+            for row, receipt, state, reason in found:
                 _set(
                     connection,
                     row.id,
@@ -246,11 +252,10 @@ class Sender:
                     gas_used=receipt.gas_used,
                     reason=reason,
                 )
-                if reason is not None and failed is None:
-                    failed = row, reason
-        if failed is not None:
-            raise SettlementHalted(failed[0].kind, failed[0].ref, failed[1])
-        return len(found)
+        for row, _, state, reason in found:
+            if state == OutboxState.REVERTED:
+                raise SettlementHalted(row.kind, row.ref, reason or "reverted")
+        return len(found), sum(state == OutboxState.FINAL for _, _, state, _ in found)
 
     def _reason(self, row: Row[Any]) -> str:
         try:
