@@ -1,14 +1,16 @@
 """What every endpoint works with: the community, its store, and a door that takes one order at a time."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import Connection
 
+from market.orders import MAX_ACCOUNT, MAX_INTERVAL
 from node.api.forms import moment
-from node.api.pages import MAX_LIMIT
+from node.api.pages import MAX_CURSOR, MAX_LIMIT
 from node.community import Community
 
 
@@ -33,7 +35,7 @@ def get_context(request: Request) -> Context:
     return context
 
 
-def get_connection(request: Request):  # type: ignore[no-untyped-def]
+def get_connection(request: Request) -> Iterator[Connection]:
     """Yield a reading transaction: all queries of a request see the same state."""
     with get_context(request).community.store.read() as connection:
         yield connection
@@ -41,11 +43,32 @@ def get_connection(request: Request):  # type: ignore[no-untyped-def]
 
 Here = Annotated[Context, Depends(get_context)]
 Db = Annotated[Connection, Depends(get_connection)]
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="items on a page")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="items on a page", examples=[100])]
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=MAX_CURSOR, description="`next_cursor` of the page before", examples=["WzE5NzM3MDAsMCw3XQ"]
+    ),
+]
 Start = Annotated[
-    str | None, Query(description="RFC 3339; intervals from then on", examples=["2026-04-16T10:00:00Z"])
+    str | None,
+    Query(max_length=40, description="RFC 3339; intervals from then on", examples=["2026-04-16T10:00:00Z"]),
 ]
 End = Annotated[
-    str | None, Query(description="RFC 3339; intervals before it", examples=["2026-04-16T12:00:00Z"])
+    str | None,
+    Query(max_length=40, description="RFC 3339; intervals before it", examples=["2026-04-16T12:00:00Z"]),
+]
+AccountFilter = Annotated[
+    int | None, Query(ge=0, le=MAX_ACCOUNT, description="only of this account", examples=[2])
+]
+AccountNumber = Annotated[int, Path(ge=0, le=MAX_ACCOUNT, description="number of the account", examples=[2])]
+IntervalNumber = Annotated[
+    int, Path(ge=0, le=MAX_INTERVAL, description="index of the interval", examples=[1973700])
+]
+DeviceNumber = Annotated[int, Path(ge=0, le=2**31 - 1, description="number of the device", examples=[0])]
+OrderHash = Annotated[
+    str,
+    Path(
+        pattern="^0x[0-9a-fA-F]{64}$", description="EIP-712 digest of the order", examples=["0x" + "ab" * 32]
+    ),
 ]

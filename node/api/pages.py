@@ -14,7 +14,7 @@ from sqlalchemy import Column, Select, tuple_
 from node.api.problems import BadRequest
 
 MAX_LIMIT = 1_000
-
+MAX_CURSOR = 200
 
 T = TypeVar("T")
 
@@ -24,7 +24,9 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(
-        default=None, description="pass as `cursor` to read on; absent on the last page"
+        default=None,
+        description="pass as `cursor` to read on; null on the last page",
+        examples=["WzE5NzM3MDAsMCw3XQ"],
     )
 
 
@@ -48,14 +50,15 @@ def _encode(values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, length: int) -> list[Any]:
+def _decode(cursor: str, length: int) -> list[int]:
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
-        raise BadRequest("cursor: not one that this endpoint gave out; start again without it") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(_NOT_OURS) from error
     is_key = isinstance(values, list) and len(values) == length
-    if not is_key or not all(
-        isinstance(value, int | str) and not isinstance(value, bool) for value in values
-    ):
-        raise BadRequest("cursor: not one that this endpoint gave out; start again without it")
-    return values
+    if not is_key or not all(type(value) is int and abs(value) < 2**63 for value in values):
+        raise BadRequest(_NOT_OURS)
+    return list(values)
+
+
+_NOT_OURS = "cursor: not one that this endpoint gave out; start again without it"

@@ -3,6 +3,7 @@
 The core knows no HTTP; whatever it raises is translated here and nowhere else.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -41,11 +42,20 @@ _ORDER_STATUS: dict[RefusalReason, int] = {
 class Problem(BaseModel):
     """An RFC 9457 problem."""
 
-    type: str = Field(examples=[TYPE_BASE + "gate-closed"])
+    type: str = Field(
+        description="stable; ends with the kind of problem", examples=[TYPE_BASE + "gate-closed"]
+    )
     title: str = Field(examples=["Order refused"])
-    status: int = Field(examples=[409])
-    detail: str = Field(examples=["interval 1948032 closed at 1753228500 s"])
-    errors: list[dict[str, Any]] | None = Field(default=None, description="one entry per wrong field")
+    status: int = Field(description="the HTTP status", examples=[409])
+    detail: str = Field(
+        description="what was wrong, where, and what to do",
+        examples=["interval 1973760 closed at 1776383700 s, it is 1776384000 s (unix time)"],
+    )
+    errors: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="one entry per wrong field, with a JSON pointer",
+        examples=[[{"pointer": "/body/lane", "detail": "Field required"}]],
+    )
 
 
 class NotFound(Exception):
@@ -93,8 +103,12 @@ def install(app: FastAPI) -> None:
         return problem(500, "store", "The store failed", str(error))
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, "http", str(error.detail), str(error.detail))
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        kind = HTTPStatus(error.status_code).phrase
+        detail = f"{request.method} {request.url.path}: {error.detail}"
+        response = problem(error.status_code, kind.lower().replace(" ", "-"), kind, detail)
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -104,3 +118,8 @@ def install(app: FastAPI) -> None:
         ]
         detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in errors)
         return problem(422, "invalid", "The request is not valid", detail, errors=errors)
+
+    @app.exception_handler(Exception)
+    def _defect(_request: Request, _error: Exception) -> JSONResponse:
+        # The server raises it again after this answer has left, so that it reaches the log.
+        return problem(500, "defect", "A defect in this program", "the operator finds the reason in the log")

@@ -63,16 +63,18 @@ def get_chain(here: Here, db: Db) -> schemas.ChainStatus:
 
 
 @operations.get("/livez")
-def livez() -> dict[str, str]:
+def livez() -> schemas.Health:
     """Say that the process answers."""
-    return {"status": "alive"}
+    return schemas.Health(status="alive")
 
 
-@operations.get("/readyz", responses={503: {"model": Problem}})
+@operations.get("/readyz", response_model=schemas.Health, responses={503: {"model": Problem}})
 def readyz(here: Here, db: Db) -> Any:
     """Say whether orders can be taken: the store answers and the chain is where the store thinks it is."""
     reason = _unready(here, db)
-    return {"status": "ready"} if reason is None else problem(503, "not-ready", "Not ready", reason)
+    if reason is not None:
+        return problem(503, "not-ready", "Not ready", reason)
+    return schemas.Health(status="ready")
 
 
 def _unready(here: Context, db: Db) -> str | None:
@@ -90,7 +92,16 @@ def _open(db: Db) -> int:
     )
 
 
-@operations.get("/metrics", response_class=Response)
+@operations.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus' text format",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": "symgrid_orders 7301.0\n"}},
+        }
+    },
+)
 def metrics(here: Here, db: Db) -> Response:
     """Return gauges in Prometheus' text format."""
     registry = CollectorRegistry()

@@ -1,14 +1,26 @@
 """Orders in and out, fills, trades, intervals and books."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Query, status
 from sqlalchemy import select
 
 from market.errors import OrderRefused, RefusalReason
 from market.orders import Order, Source
+from market.rounds import MAX_ROUNDS
 from node.api import schemas
-from node.api.context import Context, Cursor, Db, End, Here, Limit, Start
+from node.api.context import (
+    AccountFilter,
+    Context,
+    Cursor,
+    Db,
+    End,
+    Here,
+    IntervalNumber,
+    Limit,
+    OrderHash,
+    Start,
+)
 from node.api.forms import hexed, signature, unhexed, utc
 from node.api.pages import Page, after, page
 from node.api.problems import NotFound, Problem
@@ -17,6 +29,7 @@ from node.report.queries import book_at
 from node.store.tables_market import fills, orders, prices, rounds, tariffs, trades
 
 router = APIRouter(prefix="/v1", tags=["market"])
+RoundNumber = Annotated[int, Query(ge=0, lt=MAX_ROUNDS, description="0 is the day-ahead round", examples=[0])]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "description": "refused; `type` ends with the reason"}
     for code in (400, 403, 404, 409, 422)
@@ -25,7 +38,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/orders", status_code=status.HTTP_201_CREATED, responses=REFUSALS)
 def submit_order(here: Here, body: schemas.OrderIn) -> schemas.Receipt:
-    """Hand in a signed order. Handing in the same bytes again gives the same receipt."""
+    """Hand in a signed order: a new one, or another one for a lane, which amends it; quantity 0 cancels.
+
+    Handing in the same order again gives the same receipt, as long as no newer one has taken its place.
+    """
     order = Order(
         body.account,
         body.epoch,
@@ -41,7 +57,7 @@ def submit_order(here: Here, body: schemas.OrderIn) -> schemas.Receipt:
 
 @router.get("/orders")
 def list_orders(
-    db: Db, limit: Limit = 100, cursor: Cursor = None, account: int | None = None
+    db: Db, limit: Limit = 100, cursor: Cursor = None, account: AccountFilter = None
 ) -> Page[schemas.Order]:
     """List orders in the order of arrival."""
     query = select(orders)
@@ -52,18 +68,21 @@ def list_orders(
 
 
 @router.get("/orders/{order_hash}", responses={404: {"model": Problem}})
-def get_order(db: Db, order_hash: str) -> schemas.Order:
+def get_order(db: Db, order_hash: OrderHash) -> schemas.Order:
     """Return one order by its EIP-712 digest."""
     return _order(_stored(db, order_hash))
 
 
 @router.delete("/orders/{order_hash}", responses=REFUSALS)
-def cancel_order(here: Here, db: Db, order_hash: str, body: schemas.CancelIn) -> schemas.Receipt:
-    """Cancel an order: the same order with a quantity of zero, signed by its agent."""
+def cancel_order(here: Here, db: Db, order_hash: OrderHash, body: schemas.CancelIn) -> schemas.Receipt:
+    """Cancel an order: the same order with a quantity of zero, signed by its agent.
+
+    Every order takes effect once. Who cancels a lane of the same intervals a second time signs another limit,
+    and says which.
+    """
     row = _stored(db, order_hash)
-    order = Order(
-        row.account, row.epoch, row.is_buy, row.lane, row.first, row.last, 0, row.limit_micro_per_kwh
-    )
+    limit = row.limit_micro_per_kwh if body.limit_micro_per_kwh is None else body.limit_micro_per_kwh
+    order = Order(row.account, row.epoch, row.is_buy, row.lane, row.first, row.last, 0, limit)
     return _submit(here, order, body.signature, Source.ANY)
 
 
@@ -106,6 +125,7 @@ def _order(row: Any) -> schemas.Order:
         limit_micro_per_kwh=row.limit_micro_per_kwh,
         received_at=utc(row.received_at_s),
         signature=hexed(row.signature),
+        receipt=hexed(row.receipt),
     )
 
 
@@ -115,7 +135,7 @@ def list_fills(
     db: Db,
     limit: Limit = 100,
     cursor: Cursor = None,
-    account: int | None = None,
+    account: AccountFilter = None,
     start: Start = None,
     end: End = None,
 ) -> Page[schemas.Fill]:
@@ -149,7 +169,7 @@ def list_trades(
     db: Db,
     limit: Limit = 100,
     cursor: Cursor = None,
-    account: int | None = None,
+    account: AccountFilter = None,
     start: Start = None,
     end: End = None,
 ) -> Page[schemas.Trade]:
@@ -184,7 +204,7 @@ def list_intervals(
 
 
 @router.get("/intervals/{interval}", responses={404: {"model": Problem}})
-def get_interval(here: Here, db: Db, interval: int) -> schemas.Interval:
+def get_interval(here: Here, db: Db, interval: IntervalNumber) -> schemas.Interval:
     """Return one interval."""
     found = _interval(here, db, interval)
     if not found.rounds:
@@ -226,7 +246,7 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
 
 
 @router.get("/intervals/{interval}/book", responses={404: {"model": Problem}})
-def get_book(db: Db, interval: int, round_number: int = 0) -> schemas.Book:
+def get_book(db: Db, interval: IntervalNumber, round_number: RoundNumber = 0) -> schemas.Book:
     """Return the book that one auction saw, best orders first, without owners."""
     held = db.execute(
         select(rounds, prices.c.price_micro_per_kwh)

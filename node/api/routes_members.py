@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Row, select
 
 from node.api import schemas
-from node.api.context import Context, Cursor, Db, End, Here, Limit, Start
+from node.api.context import AccountNumber, Context, Cursor, Db, End, Here, Limit, Start
 from node.api.forms import utc
 from node.api.pages import Page, after, page
 from node.api.problems import NotFound, Problem
@@ -21,6 +21,7 @@ from node.store.tables_market import accounts, fills, imbalances, participants, 
 
 router = APIRouter(prefix="/v1", tags=["members"])
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+CSV_EXAMPLE = ",".join(schemas.StatementLine.model_fields) + "\n"
 
 
 @router.get("/participants")
@@ -34,7 +35,7 @@ def list_participants(db: Db, limit: Limit = 100, cursor: Cursor = None) -> Page
 
 
 @router.get("/participants/{account}", responses=MISSING)
-def get_participant(db: Db, account: int) -> schemas.Participant:
+def get_participant(db: Db, account: AccountNumber) -> schemas.Participant:
     """Return one participant."""
     query = select(accounts, participants.c.name, participants.c.kind, participants.c.owner).join(
         participants, participants.c.id == accounts.c.participant_id
@@ -59,7 +60,7 @@ def _participant(row: Row[Any]) -> schemas.Participant:
 
 
 @router.get("/participants/{account}/balance", responses=MISSING)
-def get_balance(here: Here, db: Db, account: int) -> schemas.Balance:
+def get_balance(here: Here, db: Db, account: AccountNumber) -> schemas.Balance:
     """Return what the chain holds for an account, from the projection of its blocks."""
     row = db.execute(select(chain_accounts).where(chain_accounts.c.account == account)).one_or_none()
     if row is None:
@@ -94,7 +95,7 @@ def _balance(here: Context, row: Row[Any]) -> schemas.Balance:
 def get_statement(
     here: Here,
     db: Db,
-    account: int,
+    account: AccountNumber,
     limit: Limit = 100,
     cursor: Cursor = None,
     start: Start = None,
@@ -114,9 +115,19 @@ def get_statement(
     return page(rows, limit, key, lines.line)
 
 
-@router.get("/participants/{account}/statement.csv", responses=MISSING, response_class=StreamingResponse)
+@router.get(
+    "/participants/{account}/statement.csv",
+    responses=MISSING
+    | {
+        200: {
+            "description": "one line per metered interval, the columns of `StatementLine`",
+            "content": {"text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE}},
+        }
+    },
+    response_class=StreamingResponse,
+)
 def get_statement_csv(
-    here: Here, db: Db, account: int, start: Start = None, end: End = None
+    here: Here, db: Db, account: AccountNumber, start: Start = None, end: End = None
 ) -> StreamingResponse:
     """Return an account's whole statement as CSV."""
     get_participant(db, account)
@@ -196,7 +207,7 @@ class _Lines:
     def _reason(self, row: Row[Any], tariff: Row[Any]) -> str:
         t = row.interval
         parts = [
-            f"{verb} {energy / 1e6:.3f} kWh"
+            f"{verb} {_amount(energy)}"
             for verb, energy in (("sold", self._sold[t]), ("bought", self._bought[t]))
             if energy
         ]
@@ -205,15 +216,20 @@ class _Lines:
             parts[-1] += f" ({abs(self._traded[t]) / traded / 1e4:.2f} ct/kWh with the fee)"
         forgiven = row.imbalance_milli_wh - (row.metered_milli_wh - row.position_milli_wh)
         if forgiven:
-            parts.append(f"{forgiven / 1e6:.3f} kWh of a shortfall forgiven: the controller ordered it")
+            parts.append(f"{_amount(forgiven)} of a shortfall forgiven: the controller ordered it")
         if row.imbalance_milli_wh < 0:
             parts.append(
-                f"{-row.imbalance_milli_wh / 1e6:.3f} kWh missing, bought from the supplier at "
+                f"{_amount(-row.imbalance_milli_wh)} missing, bought from the supplier at "
                 f"{tariff.short_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         elif row.imbalance_milli_wh > 0:
             parts.append(
-                f"{row.imbalance_milli_wh / 1e6:.3f} kWh left over, sold to the supplier at "
+                f"{_amount(row.imbalance_milli_wh)} left over, sold to the supplier at "
                 f"{tariff.long_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         return "; ".join(parts) or "nothing traded, nothing missing"
+
+
+def _amount(energy_milli_wh: int) -> str:
+    """Say an energy for people: meters leave remainders far below what three decimals of a kWh show."""
+    return "less than 1 Wh" if energy_milli_wh < 1_000 else f"{energy_milli_wh / 1e6:.3f} kWh"

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from sqlalchemy import Row, func, select
 
 from node.api import schemas
-from node.api.context import Cursor, Db, Here, Limit
+from node.api.context import AccountFilter, Cursor, Db, DeviceNumber, Here, Limit
 from node.api.forms import hexed, utc
 from node.api.pages import Page, after, page
 from node.api.problems import NotFound, Problem
@@ -20,7 +20,7 @@ SECONDS_PER_HOUR = 3_600
 
 @router.get("/devices")
 def list_devices(
-    here: Here, db: Db, limit: Limit = 100, cursor: Cursor = None, account: int | None = None
+    here: Here, db: Db, limit: Limit = 100, cursor: Cursor = None, account: AccountFilter = None
 ) -> Page[schemas.Device]:
     """List devices with their newest state and the reason of their last setpoint."""
     query = select(devices)
@@ -33,7 +33,7 @@ def list_devices(
 
 
 @router.get("/devices/{device}", responses={404: {"model": Problem}})
-def get_device(here: Here, db: Db, device: int) -> schemas.Device:
+def get_device(here: Here, db: Db, device: DeviceNumber) -> schemas.Device:
     """Return one device."""
     row = db.execute(select(devices).where(devices.c.id == device)).one_or_none()
     if row is None:

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])]
-AddressText = Annotated[str, Field(examples=["0x9Fb4C2d1E0a39c7f6B5A40Df4ee2e2B3a0F5c1d7"])]
+AddressText = Annotated[
+    str, Field(pattern=r"^0x[0-9a-fA-F]{40}$", examples=["0x9Fb4C2d1E0a39c7f6B5A40Df4ee2e2B3a0F5c1d7"])
+]
+SignatureText = Annotated[
+    str,
+    Field(
+        pattern=r"^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$",
+        description="r and vs (EIP-2098, 64 bytes), or r, s, v as wallets give it (65 bytes)",
+        examples=["0x" + "5e" * 64],
+    ),
+]
+CompactText = Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$", examples=["0x" + "5e" * 64])]
 Time = Annotated[str, Field(examples=["2026-04-16T10:15:00Z"])]
 IntervalIndex = Annotated[int, Field(ge=0, le=2**24 - 1, examples=[1973700])]
 
@@ -45,7 +56,9 @@ class Balance(Answer):
     position_milli_wh: int = Field(description="sold - bought, newest interval, until read", examples=[0])
     register_milli_wh: int = Field(description="cumulative export - import", examples=[-4_120_334])
     read_interval: int = Field(examples=[1973700])
-    exposure_pico: int = Field(description="the most that open orders and unread intervals may cost")
+    exposure_pico: int = Field(
+        description="the most that open orders and unread intervals may cost", examples=[1_099_687_500_000]
+    )
     block: int = Field(description="of the account's last change", examples=[61])
 
 
@@ -55,18 +68,24 @@ class StatementLine(Answer):
     interval: IntervalIndex
     start: Time
     end: Time
-    sold_milli_wh: int
-    bought_milli_wh: int
-    traded_pico: int = Field(description="received for fills, fee included; negative: paid")
-    metered_milli_wh: int
-    imbalance_milli_wh: int = Field(description="after what was forgiven")
-    imbalance_pico: int = Field(description="received; negative: paid")
-    total_pico: int
+    sold_milli_wh: int = Field(examples=[1_200_000])
+    bought_milli_wh: int = Field(examples=[0])
+    traded_pico: int = Field(
+        description="received for fills, fee included; negative: paid", examples=[198_000_000_000]
+    )
+    metered_milli_wh: int = Field(description="export - import", examples=[1_100_000])
+    imbalance_milli_wh: int = Field(description="after what was forgiven", examples=[-100_000])
+    imbalance_pico: int = Field(description="received; negative: paid", examples=[-25_500_000_000])
+    total_pico: int = Field(description="traded_pico + imbalance_pico", examples=[172_500_000_000])
     supplier_only_pico: int = Field(
-        description="what the supplier alone would have paid or charged (negative)"
+        description="what the supplier alone would have paid or charged (negative)",
+        examples=[86_460_000_000],
     )
     reason: str = Field(
-        examples=["sold 1.2 kWh at 16.5 ct; 0.1 kWh less than sold, bought at the supplier's 25.5 ct"]
+        examples=[
+            "sold 1.200 kWh (16.50 ct/kWh with the fee); "
+            "0.100 kWh missing, bought from the supplier at 25.50 ct/kWh"
+        ]
     )
 
 
@@ -77,17 +96,16 @@ class OrderIn(BaseModel):
 
     account: int = Field(ge=0, le=2**32 - 1, examples=[2])
     epoch: int = Field(description="number of the agent's key", examples=[1])
-    is_buy: bool
+    is_buy: bool = Field(examples=[True])
     lane: int = Field(description="0..31; signing a lane again amends it", examples=[0])
     first: int = Field(description="first interval", examples=[1973760])
     last: int = Field(description="last interval, included", examples=[1973760])
     quantity_milli_wh: int = Field(description="per interval; zero cancels", examples=[500_000])
     limit_micro_per_kwh: int = Field(description="all-in: the fee is inside", examples=[210_000])
-    source: Literal["any", "solar", "storage"] = "any"
-    signature: str = Field(
-        pattern=r"^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$",
-        description="r and vs (EIP-2098, 64 bytes), or r, s, v as wallets give it (65 bytes)",
+    source: Literal["any", "solar", "storage"] = Field(
+        default="any", description="a wish for pairing; costs nobody anything", examples=["solar"]
     )
+    signature: SignatureText
 
 
 class CancelIn(BaseModel):
@@ -95,7 +113,10 @@ class CancelIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    signature: str = Field(pattern=r"^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$")
+    signature: SignatureText
+    limit_micro_per_kwh: int | None = Field(
+        default=None, description="if it was signed with another limit than the order's", examples=[210_001]
+    )
 
 
 class Receipt(Answer):
@@ -104,7 +125,7 @@ class Receipt(Answer):
     order_hash: Hex32
     sequence: int = Field(description="place in the queue of all orders", examples=[7301])
     received_at: Time
-    signature: str = Field(
+    signature: CompactText = Field(
         description="of Receipt(bytes32 order,uint64 sequence,uint64 receivedAt), r and vs"
     )
 
@@ -113,17 +134,18 @@ class Order(Answer):
     """An order in the hub's store."""
 
     hash: Hex32
-    sequence: int
-    account: int
-    epoch: int
-    is_buy: bool
-    lane: int
-    first: int
-    last: int
-    quantity_milli_wh: int
-    limit_micro_per_kwh: int
+    sequence: int = Field(description="place in the queue of all orders", examples=[7301])
+    account: int = Field(examples=[2])
+    epoch: int = Field(examples=[1])
+    is_buy: bool = Field(examples=[True])
+    lane: int = Field(examples=[0])
+    first: IntervalIndex
+    last: IntervalIndex
+    quantity_milli_wh: int = Field(description="per interval; zero: a cancel", examples=[500_000])
+    limit_micro_per_kwh: int = Field(description="all-in: the fee is inside", examples=[210_000])
     received_at: Time
-    signature: str
+    signature: CompactText = Field(description="the agent's, r and vs")
+    receipt: CompactText = Field(description="the operator's signature of the receipt, r and vs")
 
 
 class Fill(Answer):
@@ -131,13 +153,13 @@ class Fill(Answer):
 
     interval: IntervalIndex
     start: Time
-    round: int = Field(description="0 is the day-ahead round")
-    sequence: int = Field(description="of the order")
-    account: int
-    is_buy: bool
-    quantity_milli_wh: int
-    price_micro_per_kwh: int = Field(description="before the fee")
-    amount_pico: int = Field(description="received, fee included; negative: paid")
+    round: int = Field(description="0 is the day-ahead round", examples=[0])
+    sequence: int = Field(description="of the order", examples=[7301])
+    account: int = Field(examples=[2])
+    is_buy: bool = Field(examples=[True])
+    quantity_milli_wh: int = Field(examples=[500_000])
+    price_micro_per_kwh: int = Field(description="before the fee", examples=[165_000])
+    amount_pico: int = Field(description="received, fee included; negative: paid", examples=[-83_750_000_000])
 
 
 class Trade(Answer):
@@ -145,12 +167,12 @@ class Trade(Answer):
 
     interval: IntervalIndex
     start: Time
-    round: int
-    number: int
-    buyer: int
-    seller: int
-    quantity_milli_wh: int
-    price_micro_per_kwh: int
+    round: int = Field(examples=[0])
+    number: int = Field(description="within the round", examples=[0])
+    buyer: int = Field(description="account", examples=[2])
+    seller: int = Field(description="account", examples=[3])
+    quantity_milli_wh: int = Field(examples=[500_000])
+    price_micro_per_kwh: int = Field(examples=[165_000])
 
 
 class Interval(Answer):
@@ -160,53 +182,61 @@ class Interval(Answer):
     start: Time
     end: Time
     rounds: list["Round"]
-    short_micro_per_kwh: int | None = Field(description="supplier's price for what is missing")
-    long_micro_per_kwh: int | None = Field(description="supplier's price for what is too much")
+    short_micro_per_kwh: int | None = Field(
+        description="supplier's price for what is missing; null before delivery", examples=[255_000]
+    )
+    long_micro_per_kwh: int | None = Field(
+        description="supplier's price for what is too much; null before delivery", examples=[78_600]
+    )
 
 
 class Round(Answer):
     """One auction of an interval."""
 
-    round: int
+    round: int = Field(examples=[0])
     cleared_at: Time
-    price_micro_per_kwh: int | None
-    low_micro_per_kwh: int | None
-    high_micro_per_kwh: int | None
-    volume_milli_wh: int
-    n_orders: int
-    book_root: Hex32
+    price_micro_per_kwh: int | None = Field(description="null where nothing crossed", examples=[165_000])
+    low_micro_per_kwh: int | None = Field(
+        description="every price from here to `high` clears the same fills", examples=[160_000]
+    )
+    high_micro_per_kwh: int | None = Field(examples=[170_000])
+    volume_milli_wh: int = Field(examples=[4_200_000])
+    n_orders: int = Field(description="that the auction saw", examples=[37])
+    book_root: Hex32 = Field(description="keccak256 over the order hashes in tie order")
 
 
 class BookLevel(Answer):
     """An order of a book, without its owner."""
 
-    is_buy: bool
-    limit_micro_per_kwh: int
-    quantity_milli_wh: int
+    is_buy: bool = Field(examples=[True])
+    limit_micro_per_kwh: int = Field(examples=[210_000])
+    quantity_milli_wh: int = Field(examples=[500_000])
 
 
 class Book(Answer):
     """The orders that one auction saw."""
 
     interval: IntervalIndex
-    round: int
-    price_micro_per_kwh: int | None
-    volume_milli_wh: int
+    round: int = Field(examples=[0])
+    price_micro_per_kwh: int | None = Field(examples=[165_000])
+    volume_milli_wh: int = Field(examples=[4_200_000])
     orders: list[BookLevel]
 
 
 class Device(Answer):
     """A device with its newest state and the reason of its last setpoint."""
 
-    id: int
-    name: str
-    account: int
-    kind: str
-    node: str
-    parameters: dict[str, Any]
-    energy_wh: float | None = Field(description="stored; none for what stores nothing")
-    mean_power_w: float | None = Field(description="of the newest interval; > 0 injects")
-    setpoint_w: float | None
+    id: int = Field(examples=[7])
+    name: str = Field(examples=["adler/battery"])
+    account: int = Field(examples=[2])
+    kind: str = Field(examples=["battery"])
+    node: str = Field(examples=["connection:adler"])
+    parameters: dict[str, Any] = Field(
+        description="with units in their names", examples=[{"capacity_wh": 8000.0, "p_charge_max_w": 4000.0}]
+    )
+    energy_wh: float | None = Field(description="stored; null for what stores nothing", examples=[5120.4])
+    mean_power_w: float | None = Field(description="of the newest interval; > 0 injects", examples=[-1250.0])
+    setpoint_w: float | None = Field(description="the last one; > 0 injects", examples=[-1250.0])
     setpoint_at: Time | None
     reason: str | None = Field(examples=["corrects the forecast error of the account in this interval"])
 
@@ -214,38 +244,40 @@ class Device(Answer):
 class GridEvent(Answer):
     """A flexibility event and what became of it."""
 
-    name: str
-    chain_id: int | None = Field(description="number in RevenueSplit")
+    name: str = Field(examples=["evening"])
+    chain_id: int | None = Field(description="number in RevenueSplit", examples=[1])
     start: Time
     end: Time
-    requested_w: int
-    revenue_pico: int
-    state: str
-    baseline_root: Hex32
+    requested_w: int = Field(examples=[6_000])
+    revenue_pico: int = Field(description="what the buyer pays for it", examples=[6_000_000_000_000])
+    state: str = Field(description="opened, recorded, paid or refunded", examples=["paid"])
+    baseline_root: Hex32 = Field(description="of the members' baselines, on chain before the event")
     members: list["EventMember"]
 
 
 class EventMember(Answer):
     """One member's part in an event."""
 
-    account: int
-    baseline_milli_wh: int
-    contribution_milli_wh: int | None
-    paid_pico: int | None
+    account: int = Field(examples=[2])
+    baseline_milli_wh: int = Field(description="expected net export during the event", examples=[-420_000])
+    contribution_milli_wh: int | None = Field(
+        description="metered less baseline, where positive; null before the end", examples=[1_310_000]
+    )
+    paid_pico: int | None = Field(examples=[750_000_000_000])
 
 
 class ChainStatus(Answer):
     """The chain, as far as it has been taken in."""
 
-    chain_id: int
-    height: int
+    chain_id: int = Field(examples=[1848])
+    height: int = Field(description="newest block taken in", examples=[214])
     block_hash: Hex32
     settlement: AddressText
     token: AddressText
     revenue_split: AddressText
-    next_sequence: int = Field(description="of the next settlement chunk")
-    open_transactions: int
-    differences: list[str] = Field(description="between store and chain; empty is right")
+    next_sequence: int = Field(description="of the next settlement chunk", examples=[192])
+    open_transactions: int = Field(description="sent or planned, not final", examples=[0])
+    differences: list[str] = Field(description="between store and chain; empty is right", examples=[[]])
 
 
 class Terms(Answer):
@@ -253,13 +285,25 @@ class Terms(Answer):
 
     now: Time = Field(description="the market's clock")
     interval: IntervalIndex
-    interval_s: int
-    fee_micro_per_kwh: int
-    price_cap_micro_per_kwh: int
-    horizon_intervals: int
-    gate_lead_s: int
-    chain_id: int
+    interval_s: int = Field(examples=[900])
+    fee_micro_per_kwh: int = Field(description="each side pays it", examples=[2_500])
+    price_cap_micro_per_kwh: int = Field(description="of limits, either sign", examples=[1_000_000])
+    horizon_intervals: int = Field(description="how far ahead an order may reach", examples=[160])
+    gate_lead_s: int = Field(description="the last gate closes so long before the interval", examples=[300])
+    chain_id: int = Field(examples=[1848])
     verifying_contract: AddressText
-    domain_name: str = "Settlement"
-    domain_version: str = "1"
-    order_type: str
+    domain_name: str = Field(default="Settlement", examples=["Settlement"])
+    domain_version: str = Field(default="1", examples=["1"])
+    order_type: str = Field(
+        description="EIP-712",
+        examples=[
+            "Order(uint32 account,uint24 epoch,bool buy,uint8 lane,uint24 first,uint24 last,"
+            "uint40 quantity,int64 limit)"
+        ],
+    )
+
+
+class Health(Answer):
+    """Alive, or ready to take orders."""
+
+    status: str = Field(examples=["ready"])

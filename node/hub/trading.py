@@ -1,10 +1,12 @@
 """The door: orders are checked one by one, answered with a signed receipt or a reason, and enter the book.
 
 A batch is one transaction: what got a receipt is durable before the receipt leaves. Handing in the same
-signed order again is harmless and gets the first receipt again, so an agent may retry whenever it is unsure.
+signed order again is harmless and gets the first receipt again, so an agent may retry whenever it is unsure;
+unless a newer order has taken its place meanwhile: then it is refused, for it is in force no more.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +109,7 @@ class Trading:
         self, connection: Connection, flat: list[SignedOrder], owners: list[int]
     ) -> tuple[list[Receipt | Refusal], list[dict[str, Any]]]:
         hashes = [self._hash(signed.order) for signed in flat]
-        answers: list[Receipt | Refusal | None] = list(self._known(connection, hashes))
+        answers = self._known(connection, hashes)
         received_at_s = int(self._clock.now_s())
         accepted: list[tuple[int, SignedOrder]] = []
         seen: dict[bytes, int] = {}
@@ -127,13 +129,39 @@ class Trading:
             seen[hashes[i]] = i
             answers[i] = self._receipt(hashes[i], self._next_sequence + len(accepted), received_at_s)
             accepted.append((i, signed))
-        for i, first in repeats:
-            answers[i] = answers[first]
+        if repeats:
+            self._answer_repeats(answers, repeats, accepted)
         self._refuse(connection, answers, owners, received_at_s)
         rows = self._rows(accepted, hashes, answers, received_at_s)
         if rows:
             connection.execute(insert(orders), rows)
         return [answer for answer in answers if answer is not None], rows
+
+    def _answer_repeats(
+        self,
+        answers: list[Receipt | Refusal | None],
+        repeats: list[tuple[int, int]],
+        accepted: list[tuple[int, SignedOrder]],
+    ) -> None:
+        """Answer orders that stand twice in one batch as if they had come in two."""
+        by_lane: defaultdict[tuple[int, int], list[tuple[int, Order]]] = defaultdict(list)
+        for at, signed in accepted:
+            by_lane[(signed.order.account, signed.order.lane)].append((at, signed.order))
+        order_at = {at: signed.order for at, signed in accepted}
+        for i, first in repeats:
+            order, answer = order_at[first], answers[first]
+            assert isinstance(answer, Receipt)
+            newer = [
+                at
+                for at, other in by_lane[(order.account, order.lane)]
+                if first < at < i and other.first <= order.last and other.last >= order.first
+            ]
+            if newer:
+                newest = answers[newer[-1]]
+                assert isinstance(newest, Receipt)
+                answers[i] = _superseded(bytes.fromhex(answer.order_hash), answer.sequence, newest.sequence)
+            else:
+                answers[i] = answer
 
     def _hash(self, order: Order) -> bytes:
         if not self._policy.is_signed:  # nobody signs it, so any name will do, and this one costs little
@@ -202,17 +230,30 @@ class Trading:
         r, vs = typed_data.sign(self._operator, self._domain, message)
         return Receipt(order_hash.hex(), sequence, received_at_s, r, vs)
 
-    def _known(self, connection: Connection, hashes: list[bytes]) -> list[Receipt | None]:
-        known = {}
-        for at in range(0, len(hashes), 500):
-            found = connection.execute(
-                select(orders.c.hash, orders.c.sequence, orders.c.received_at_s, orders.c.receipt).where(
-                    orders.c.hash.in_(hashes[at : at + 500])
-                )
+    def _known(self, connection: Connection, hashes: list[bytes]) -> list[Receipt | Refusal | None]:
+        """Answer what was handed in before: the receipt it got, or that it is in force no more."""
+        known: dict[bytes, Receipt | Refusal] = {}
+        newer = orders.alias()
+        by = (
+            select(func.max(newer.c.sequence))
+            .where(
+                newer.c.account == orders.c.account,
+                newer.c.lane == orders.c.lane,
+                newer.c.sequence > orders.c.sequence,
+                newer.c.first <= orders.c.last,
+                newer.c.last >= orders.c.first,
             )
-            for row in found:
-                r, vs = CompactSignature.from_bytes(row.receipt)
-                known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
+            .scalar_subquery()
+        )
+        columns = (orders.c.hash, orders.c.sequence, orders.c.received_at_s, orders.c.receipt)
+        for at in range(0, len(hashes), 500):
+            part = hashes[at : at + 500]
+            for row in connection.execute(select(*columns, by.label("by")).where(orders.c.hash.in_(part))):
+                if row.by is None:
+                    r, vs = CompactSignature.from_bytes(row.receipt)
+                    known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
+                else:
+                    known[row.hash] = _superseded(row.hash, row.sequence, row.by)
         return [known.get(order_hash) for order_hash in hashes]
 
     def _refuse(
@@ -231,7 +272,8 @@ class Trading:
                 "detail": answer.detail,
             }
             for answer, owner in zip(answers, owners, strict=True)
-            if isinstance(answer, Refusal)
+            # what was accepted once and asked for again is no refused order
+            if isinstance(answer, Refusal) and answer.reason != RefusalReason.SUPERSEDED
         ]
         if rows:
             connection.execute(insert(order_refusals), rows)
@@ -266,6 +308,15 @@ class Trading:
                 }
             )
         return rows
+
+
+def _superseded(order_hash: bytes, sequence: int, newer: int) -> Refusal:
+    return Refusal(
+        order_hash.hex(),
+        RefusalReason.SUPERSEDED,
+        f"arrived before as number {sequence}; number {newer} has taken its place in this lane: "
+        "to have it again, sign it with another limit or quantity",
+    )
 
 
 BOOK_COLUMNS = (
