@@ -272,6 +272,26 @@ def test_ambient_temperature_is_one_number_or_one_for_each_device() -> None:
         assert after.temp_c[2] > after.temp_c[1]
 
 
+def test_state_of_charge_counts_from_the_floor_to_what_ageing_left() -> None:
+    params = build_fleet(
+        [
+            catalogue.flywheel_unit("w", initial_pu=0.625),
+            catalogue.home_battery("b"),
+            catalogue.fixed_load("l"),
+        ]
+    )
+    state = initial_state(params)
+    assert state.soc_pu(params).tolist() == pytest.approx([0.5, 0.5, 0.0])
+    old = dataclasses.replace(state, capacity_factor=np.asarray([1.0, 0.8, 1.0]))
+    assert old.soc_pu(params)[1] == pytest.approx(0.625)
+    assert old.stored_wh().tolist() == state.energy_wh.tolist()
+
+
+def test_a_flywheel_of_no_size_is_refused_by_name() -> None:
+    with pytest.raises(BadSpecification, match="'w'"):
+        catalogue.flywheel_unit("w", units=0.0)
+
+
 def test_an_empty_fleet_steps() -> None:
     params = build_fleet([])
     state, flows = fleet.step(params, initial_state(params), FleetInputs.quiet(0), np.zeros(0), 1.0)
