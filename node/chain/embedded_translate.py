@@ -17,171 +17,28 @@ Why this is the same machine:
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from eth.constants import GAS_COPY, GAS_SHA3WORD
-from eth.exceptions import FullStack, InsufficientStack, InvalidJumpDestination, OutOfGas
 from eth.vm import opcode_values as op
 from eth.vm.forks.prague import opcodes
 from eth.vm.logic.invalid import InvalidOpcode
-from eth_hash.auto import keccak
+
+from node.chain.embedded_instructions import (
+    CONDITIONS,
+    COPIES,
+    ENDS,
+    EXPRESSIONS,
+    FACTS,
+    LEAVES_RESULT,
+    NAMES,
+)
 
 # py-evm's own instructions; Any, because their interface does not declare their gas.
 PRAGUE_OPCODES: dict[int, Any] = dict(opcodes.PRAGUE_OPCODES)
 # How far a function follows the code: long ones save hand-overs, short ones translate less that never runs.
 FOLLOWED = 160
 STACK_LIMIT = 1024
-WORD = 2**256 - 1
-SIGN = 2**255
 
 Run = Callable[[Any, list[int], Any], int]
 Item = int | str  # a constant, or the name of a local variable
-
-
-def _signed(value: int) -> int:
-    return value - 2**256 if value & SIGN else value
-
-
-def _sdiv(a: int, b: int) -> int:
-    if not b:
-        return 0
-    x, y = _signed(a), _signed(b)
-    quotient = abs(x) // abs(y)
-    return (-quotient if (x < 0) != (y < 0) else quotient) & WORD
-
-
-def _smod(a: int, b: int) -> int:
-    if not b:
-        return 0
-    x, y = _signed(a), abs(_signed(b))
-    return (-(-x % y) if x < 0 else x % y) & WORD
-
-
-def _sar(shift: int, value: int) -> int:
-    return (_signed(value) >> min(shift, 256)) & WORD
-
-
-def _signextend(size: int, value: int) -> int:
-    if size > 30:
-        return value
-    bit = 1 << (8 * size + 7)
-    value &= 2 * bit - 1
-    return (value - 2 * bit) & WORD if value & bit else value
-
-
-def _word_at(data: bytes, start: int) -> int:
-    """Return the 32 bytes of call data at `start`, zeros beyond its end."""
-    part = bytes(data[start : start + 32])
-    return int.from_bytes(part, "big") << (256 - 8 * len(part))
-
-
-def _reach(x: Any, start: int, size: int) -> Any:
-    """Return the memory, grown and paid for so that it holds these bytes."""
-    if size and start + size > len(x._memory._bytes):
-        x.extend_memory(start, size)
-    return x._memory._bytes
-
-
-def _pay_words(meter: Any, price: int, size: int) -> None:
-    remaining = meter.gas_remaining - price * ((size + 31) // 32)
-    if remaining < 0:
-        raise OutOfGas("words")
-    meter.gas_remaining = remaining
-
-
-def _sha3(x: Any, meter: Any, start: int, size: int) -> int:
-    memory = _reach(x, start, size)
-    _pay_words(meter, GAS_SHA3WORD, size)
-    return int.from_bytes(keccak(bytes(memory[start : start + size])), "big")
-
-
-def _mcopy(x: Any, meter: Any, target: int, start: int, size: int) -> None:
-    _pay_words(meter, GAS_COPY, size)
-    memory = _reach(x, max(target, start), size)
-    if size:
-        memory[target : target + size] = memory[start : start + size]
-
-
-def _copy(x: Any, meter: Any, source: bytes, target: int, start: int, size: int) -> None:
-    """Copy bytes from call data or code into memory, zeros beyond their end."""
-    _pay_words(meter, GAS_COPY, size)
-    memory = _reach(x, target, size)
-    if size:
-        memory[target : target + size] = bytes(source[start : start + size]).ljust(size, b"\0")
-
-
-_NAMES: dict[str, Any] = {
-    "sha3": _sha3,
-    "mcopy": _mcopy,
-    "copy": _copy,
-    "W": WORD,
-    "S": SIGN,
-    "sdiv": _sdiv,
-    "smod": _smod,
-    "sar": _sar,
-    "signextend": _signextend,
-    "word_at": _word_at,
-    "of": int.from_bytes,
-    "OutOfGas": OutOfGas,
-    "FullStack": FullStack,
-    "InsufficientStack": InsufficientStack,
-    "InvalidJumpDestination": InvalidJumpDestination,
-}
-
-# Instruction -> how many operands, expression over them (a is the top of the stack).
-_EXPRESSIONS: dict[int, tuple[int, str]] = {
-    op.ADD: (2, "({a} + {b}) & W"),
-    op.MUL: (2, "({a} * {b}) & W"),
-    op.SUB: (2, "({a} - {b}) & W"),
-    op.DIV: (2, "{a} // {b} if {b} else 0"),
-    op.SDIV: (2, "sdiv({a}, {b})"),
-    op.MOD: (2, "{a} % {b} if {b} else 0"),
-    op.SMOD: (2, "smod({a}, {b})"),
-    op.ADDMOD: (3, "({a} + {b}) % {c} if {c} else 0"),
-    op.MULMOD: (3, "({a} * {b}) % {c} if {c} else 0"),
-    op.SIGNEXTEND: (2, "signextend({a}, {b})"),
-    op.AND: (2, "{a} & {b}"),
-    op.OR: (2, "{a} | {b}"),
-    op.XOR: (2, "{a} ^ {b}"),
-    op.NOT: (1, "{a} ^ W"),
-    op.BYTE: (2, "({b} >> (248 - 8 * {a})) & 255 if {a} < 32 else 0"),
-    op.SHL: (2, "({b} << {a}) & W if {a} < 256 else 0"),
-    op.SHR: (2, "{b} >> {a} if {a} < 256 else 0"),
-    op.SAR: (2, "sar({a}, {b})"),
-}
-_CONDITIONS: dict[int, tuple[int, str]] = {
-    op.LT: (2, "{a} < {b}"),
-    op.GT: (2, "{a} > {b}"),
-    op.SLT: (2, "({a} ^ S) < ({b} ^ S)"),
-    op.SGT: (2, "({a} ^ S) > ({b} ^ S)"),
-    op.EQ: (2, "{a} == {b}"),
-    op.ISZERO: (1, "not {a}"),
-}
-# Instruction -> what the frame knows without being asked anything, and nothing can change.
-_FACTS: dict[int, str] = {
-    op.CALLVALUE: "x.msg.value",
-    op.CALLDATASIZE: "len(x.msg.data)",
-    op.RETURNDATASIZE: "len(x.return_data)",
-    op.CALLER: "of(x.msg.sender, 'big')",
-    op.ADDRESS: "of(x.msg.storage_address, 'big')",
-    op.TIMESTAMP: "x.state.timestamp",
-    op.CODESIZE: "len(x.code)",
-}
-# Instruction -> how many operands, statement over them that moves bytes within memory or into it.
-_COPIES: dict[int, tuple[int, str]] = {
-    op.MCOPY: (3, "mcopy(x, meter, {a}, {b}, {c})"),
-    op.CALLDATACOPY: (3, "copy(x, meter, x.msg.data, {a}, {b}, {c})"),
-    op.CODECOPY: (3, "copy(x, meter, x.code._raw_code_bytes, {a}, {b}, {c})"),
-}
-# Instructions that end a frame; py-evm raises in each.
-_ENDS = frozenset({op.STOP, op.RETURN, op.REVERT, op.SELFDESTRUCT})
-# Instructions of py-evm that leave a result, which it may hold as bytes.
-_LEAVES_RESULT = frozenset(
-    {
-        *(op.EXP, op.BALANCE, op.ORIGIN, op.GASPRICE, op.EXTCODESIZE, op.EXTCODEHASH, op.BLOCKHASH),
-        *(op.COINBASE, op.NUMBER, op.PREVRANDAO, op.GASLIMIT, op.CHAINID, op.SELFBALANCE),
-        *(op.BASEFEE, op.BLOBHASH, op.BLOBBASEFEE, op.SLOAD, op.TLOAD, op.MSIZE, op.GAS),
-        *(op.CREATE, op.CALL, op.CALLCODE, op.DELEGATECALL, op.CREATE2, op.STATICCALL),
-    }
-)
 
 
 class _Writer:
@@ -303,7 +160,7 @@ class Translation(dict[int, Run]):
         super().__init__()
         self._code = code
         self._jumps = frozenset(_jump_destinations(code))
-        self._names = {**_NAMES, "J": self._jumps}
+        self._names = {**NAMES, "J": self._jumps}
 
     def __missing__(self, start: int) -> Run:
         # The source is made of fixed templates, numbers and v1, v2, ...: no text of the contract enters it.
@@ -339,9 +196,9 @@ class Translation(dict[int, Run]):
                 self._branch(w)
                 position += 1
                 continue
-            if instruction in _ENDS or not self._plain(w, instruction, position):
+            if instruction in ENDS or not self._plain(w, instruction, position):
                 self._hand_over(w, instruction)
-                if instruction in _ENDS or instruction not in PRAGUE_OPCODES:
+                if instruction in ENDS or instruction not in PRAGUE_OPCODES:
                     w.line("raise AssertionError('the frame has ended')")
                     return w.lines
                 w.begin()
@@ -379,8 +236,8 @@ class Translation(dict[int, Run]):
             w.gas += 3
             w.need(count)
             w.top[-1], w.top[-count] = w.top[-count], w.top[-1]
-        elif instruction in _EXPRESSIONS:
-            count, template = _EXPRESSIONS[instruction]
+        elif instruction in EXPRESSIONS:
+            count, template = EXPRESSIONS[instruction]
             w.gas += PRAGUE_OPCODES[instruction].gas_cost
             operands = [w.pop() for _ in range(count)]
             text = template.format(**dict(zip("abc", operands, strict=False)))
@@ -390,7 +247,7 @@ class Translation(dict[int, Run]):
                 name = w.name()
                 w.line(f"{name} = {text}")
                 w.push(name)
-        elif instruction in _CONDITIONS:
+        elif instruction in CONDITIONS:
             self._condition(w, instruction)
         elif instruction == op.POP:
             w.gas += 2
@@ -408,7 +265,7 @@ class Translation(dict[int, Run]):
         return True
 
     def _condition(self, w: _Writer, instruction: int) -> None:
-        count, template = _CONDITIONS[instruction]
+        count, template = CONDITIONS[instruction]
         w.gas += 3
         if instruction == op.ISZERO:
             w.need(1)
@@ -451,13 +308,13 @@ class Translation(dict[int, Run]):
             name = w.name()
             w.line(f"{name} = word_at(x.msg.data, {start})")
             w.push(name)
-        elif instruction in _FACTS:
+        elif instruction in FACTS:
             w.gas += 2
             name = w.name()
-            w.line(f"{name} = {_FACTS[instruction]}")
+            w.line(f"{name} = {FACTS[instruction]}")
             w.push(name)
-        elif instruction in _COPIES:
-            count, template = _COPIES[instruction]
+        elif instruction in COPIES:
+            count, template = COPIES[instruction]
             w.gas += 3
             operands = [w.pop() for _ in range(count)]
             w.line(template.format(**dict(zip("abc", operands, strict=True))))
@@ -482,7 +339,7 @@ class Translation(dict[int, Run]):
         if name not in self._names:
             self._names[name] = PRAGUE_OPCODES.get(instruction) or InvalidOpcode(instruction)
         w.line(f"{name}(x)")
-        if instruction in _LEAVES_RESULT:
+        if instruction in LEAVES_RESULT:
             w.line("if s[-1].__class__ is not int: s[-1] = of(s[-1], 'big')")
 
 

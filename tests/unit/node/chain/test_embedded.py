@@ -11,8 +11,9 @@ import rlp
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from node.chain.embedded import WELL_KNOWN, EmbeddedChain, Genesis
+from node.chain.embedded import EmbeddedChain, Genesis
 from node.chain.embedded_file import ChainFileError
+from node.chain.embedded_genesis import WELL_KNOWN
 from node.chain.keys import GROUP_ORDER, LocalSigner, derive
 from node.chain.ports import (
     CallReverted,

@@ -61,7 +61,7 @@ def test_nonce_and_bytes_are_stored_before_the_first_broadcast(node: Node) -> No
     assert [(row.nonce, row.raw) for row in again] == [(row.nonce, row.raw) for row in signed]
 
 
-def test_a_transaction_that_was_dropped_is_sent_again_byte_for_byte(node: Node, tmp_path: Path) -> None:
+def test_a_transaction_that_was_dropped_is_sent_again_byte_for_byte(node: Node) -> None:
     node.plan(node.community.whole_interval(0, node.community.first))
     node.sender.drive()
     hashes = _hashes(node)
