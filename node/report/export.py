@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_market as m
 
@@ -29,6 +30,8 @@ EXPORTED: tuple[Table, ...] = (
     m.imbalances,
     m.flex_events,
     m.flex_members,
+    m.chunks,
+    c.chain_accounts,
     d.devices,
     d.device_intervals,
     d.setpoints,
