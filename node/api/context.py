@@ -50,13 +50,24 @@ Cursor = Annotated[
         max_length=MAX_CURSOR, description="`next_cursor` of the page before", examples=["WzE5NzM3MDAsMCw3XQ"]
     ),
 ]
+_TIME = {"format": "date-time"}
 Start = Annotated[
     str | None,
-    Query(max_length=40, description="RFC 3339; intervals from then on", examples=["2026-04-16T10:00:00Z"]),
+    Query(
+        max_length=40,
+        description="RFC 3339; intervals from then on",
+        json_schema_extra=_TIME,
+        examples=["2026-04-16T10:00:00Z"],
+    ),
 ]
 End = Annotated[
     str | None,
-    Query(max_length=40, description="RFC 3339; intervals before it", examples=["2026-04-16T12:00:00Z"]),
+    Query(
+        max_length=40,
+        description="RFC 3339; intervals before it",
+        json_schema_extra=_TIME,
+        examples=["2026-04-16T12:00:00Z"],
+    ),
 ]
 AccountFilter = Annotated[
     int | None, Query(ge=0, le=MAX_ACCOUNT, description="only of this account", examples=[2])
