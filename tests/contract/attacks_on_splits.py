@@ -121,15 +121,15 @@ def an_inner_node_passes_for_a_leaf(w: World) -> Act:
 
 
 @attack("split: baseline")
-def a_baseline_is_too_large(w: World) -> Act:
-    flex = Flex(w)
-    return lambda: flex.record("ann", baseline=2**63)
+def a_baseline_is_too_large_though_its_buyer_committed_to_it(w: World) -> Act:
+    flex = Flex(w, leaf(w.ann.account, 2**63))
+    return lambda: flex.record("ann", baseline=2**63, proof=[])
 
 
 @attack("split: baseline")
-def a_baseline_is_too_small(w: World) -> Act:
-    flex = Flex(w)
-    return lambda: flex.record("ann", baseline=-(2**63))
+def a_baseline_is_too_small_though_its_buyer_committed_to_it(w: World) -> Act:
+    flex = Flex(w, leaf(w.ann.account, -(2**63)))
+    return lambda: flex.record("ann", baseline=-(2**63), proof=[])
 
 
 @attack("registry: signature")

@@ -58,10 +58,11 @@ class Tree:
 class Flex:
     """An event over two intervals that has been opened and is over."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, root: bytes | None = None) -> None:
         self.world = world
         self.members: dict[str, Member] = {name: getattr(world, name) for name in BASELINES}
         self.tree = Tree.of([leaf(m.account, BASELINES[name]) for name, m in self.members.items()])
+        self.root = root or self.tree.root
         self.buyer = world.stranger
         self.first = world.interval + 1
         self.last = world.interval + 2
@@ -74,7 +75,7 @@ class Flex:
         """Open an event and return its number."""
         values = {"first": self.first, "last": self.last, "revenue": REVENUE} | changes
         number: int = self.world.split_view("count")
-        self.world.split(self.buyer, "open", self.tree.root, *values.values())
+        self.world.split(self.buyer, "open", self.root, *values.values())
         return number
 
     def register(self, name: str, interval: int, value: int) -> tuple[int, int, int]:

@@ -37,10 +37,10 @@ KINDS = [
         "time_passes": 5,
         "readings_are_brought_in": 7,
         "money_comes_in": 2,
-        "an_exit_is_requested": 1,
+        "an_exit_is_requested": 2,
         "an_exit_is_paid": 1,
         "a_debt_is_collected": 1,
-        "something_is_curtailed": 1,
+        "something_is_curtailed": 3,
         "a_key_changes": 1,
         "tariffs_are_published": 1,
     }.items()
@@ -183,7 +183,7 @@ class Contracts_against_model(RuleBasedStateMachine):
         a = self.model.accounts[account]
         meters = [x for x in a.meters if x[0] <= interval] or [(0, "operator", 0)]
         offset = meters[-1][2] if len(meters) > 1 else 0
-        missed = r.choice([0, 0, r.randrange(-3000, 3000)])
+        missed = r.choice([0, r.randrange(-3000, 3000), r.randrange(-1000, 0)])
         delta = max(-CAPACITY_MILLI_WH, min(CAPACITY_MILLI_WH, a.positions.get(interval, 0) + missed))
         substitutes_s = self.model.end_s(interval) + 2 * PARAMETERS.fill_window_s
         is_substitute = self.model.now_s >= substitutes_s and r.random() < 0.5
@@ -312,9 +312,11 @@ class Contracts_against_model(RuleBasedStateMachine):
             self.done["readings without the operator"] += len(readings)
 
     def something_is_curtailed(self, r: Random) -> None:
-        account, quantity = self.account(r), r.choice([0, 100, 1000, 2**39 - 1])
-        interval = self.model.now + r.randrange(-2, PARAMETERS.notice_intervals + 2)
-        signer = self.model.holder(3) if r.random() > 0.1 else self.name(r)
+        account, quantity = self.account(r), r.choice([100, 1000, 2**39 - 1, 0])
+        interval = self.model.accounts[account].read + r.choice([1, 1, 1, 2, 0])
+        if r.random() < 0.1:
+            interval = self.model.now + r.randrange(PARAMETERS.notice_intervals + 2)
+        signer = self.model.holder(3) if r.random() > 0.05 else self.name(r)
         signature = self.twins.chain.sign(
             self.twins.keys[signer], typed_data.Curtailment(account, interval, quantity)
         )
@@ -327,7 +329,7 @@ class Contracts_against_model(RuleBasedStateMachine):
         chain, account = self.twins.chain, self.account(r)
         if r.random() < 0.05:
             account = len(self.model.accounts)
-        sender, amount = self.name(r), r.choice([1, 1000, 100_000_000, 500_000_000])
+        sender, amount = self.name(r), r.choice([1, 1000, 10_000_000, 200_000_000])
         minted, allowed = (amount if r.random() > 0.1 else 0 for _ in range(2))
         chain.mint(self.twins.keys[sender], minted)
         chain.token(self.twins.keys[sender], "approve", chain.deployment.settlement, allowed)
@@ -338,7 +340,7 @@ class Contracts_against_model(RuleBasedStateMachine):
     def an_exit_is_requested(self, r: Random) -> None:
         account = self.account(r)
         sender = self.model.accounts[account].owner if r.random() > 0.1 else self.name(r)
-        amount = r.choice([0, 1000, 300_000_000, 2**256 - 1])
+        amount = r.choice([0, 100_000_000, 2**256 - 1, 2**256 - 1])
         self.both(
             lambda m: m.request_exit(sender, account, amount),
             self.send(sender, "request_exit", account, amount),

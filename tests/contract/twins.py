@@ -12,7 +12,7 @@ PARAMETERS = Parameters(
     notice_intervals=4, fill_window_s=3_600, exit_delay_s=15 * 900, role_delay_s=20 * 900, record_for_s=3_600
 )
 CAPACITY_MILLI_WH = 5_000
-DEPOSIT_PICO = 1_000_000_000  # buys 5,000 mWh: money runs out
+DEPOSIT_PICO = 500_000_000  # buys 2,500 mWh: money runs out
 ZONES = (0, 0, 0, 1, 1)
 ROLES = ("operator", "oracle", "registrar", "curtailer")
 
