@@ -4,6 +4,7 @@
 DATA/state/chain.sqlite     the embedded chain
 DATA/state/store.sqlite     the hub's database
 DATA/state/contracts.json   the address book
+DATA/bundles/NNNNNNNN.jsonl what anybody needs to recompute an interval (docs/VERIFY.md)
 ```
 
 Founding happens in a folder of its own that gets its name at the very end: a community exists wholly or not.
@@ -25,6 +26,7 @@ from market.metering import Registers
 from market.rounds import RoundSchedule
 from node import plant as plants
 from node.agent.device_node import AgentFleet, AgentKeys
+from node.audit.publishing import Frame, Publisher, network_of
 from node.bus.memory import MemoryBus
 from node.chain.contracts import (
     Contracts,
@@ -99,6 +101,7 @@ class Community:
     settlement: Settlement | None
     sender: Sender | None
     watcher: Watcher | None
+    publisher: Publisher | None
 
     def close(self) -> None:
         """Give files and locks back."""
@@ -144,7 +147,8 @@ def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) 
             chain = EmbeddedChain(state / "chain.sqlite")
             deployment = load_address_book(state / "contracts.json")
     _check_belongs(store, scenario)
-    return _wire(scenario, plant, profiles, keys, store, chain, deployment)
+    bundles = None if data is None else data / "bundles"
+    return _wire(scenario, plant, profiles, keys, store, chain, deployment, bundles)
 
 
 def opening_s(scenario: Scenario) -> int:
@@ -268,6 +272,7 @@ def _wire(
     store: Store,
     chain: EmbeddedChain | None,
     deployment: Deployment | None,
+    bundles: Path | None,
 ) -> Community:
     is_signed = scenario.study.signing and scenario.study.chain
     domain = Domain(scenario.chain.chain_id, bytes(20)) if deployment is None else deployment.domain
@@ -345,10 +350,12 @@ def _wire(
         is_signed,
         Registers.installed(len(people)),
     )
-    settlement = split_desk = None
+    settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
+        network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+        publisher = Publisher(store, sender, Frame(domain, network), bundles)
         settlement = Settlement(
-            sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk
+            sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
         )
         split_desk = SplitDesk(sender, contracts, deployment)
     flexibility = Flexibility(
@@ -386,6 +393,7 @@ def _wire(
         settlement=settlement,
         sender=sender,
         watcher=watcher,
+        publisher=publisher,
     )
 
 

@@ -5,7 +5,7 @@ start      agents decide what they aim at; storages may be planned anew
 gates      agents sign and publish orders, the door answers, the round clears
 delivery   controller and devices, 100 ms periods where something changes
 end        meters sign, the hub stores readings and plans the settlement: one transaction with the checkpoint
-after      the chain mines, the watcher projects, store and chain are compared
+after      the chain mines, the watcher projects, store and chain are compared, the bundle is published
 ```
 
 Whatever kills the process, the next start continues from the last checkpoint: everything before it is durable,
@@ -93,6 +93,7 @@ class Simulation:
         SettlementHalted
             If store and chain differ in any account, naming it and the amount.
         """
+        self._publish()  # what a stop between settlement and publication left
         if self.next_interval == self._first:
             self._open()
         elif self.next_interval < stop:
@@ -363,8 +364,15 @@ class Simulation:
                 community.desk.settled(connection, interval)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
+        self._publish()
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)
+
+    def _publish(self) -> None:
+        """Publish the bundles of settled intervals."""
+        if self.community.publisher is not None:
+            with self.times.of("bundles"):
+                self.community.publisher.publish()
 
     def _mine(self, at_s: int) -> None:
         """Drive the outbox until everything is final, in blocks from `at_s` on; compare store and chain."""

@@ -1,7 +1,8 @@
 """From an interval's fills and readings to signed transactions in the outbox, each of them exactly once.
 
 Everything an interval owes the chain is planned in one database transaction: the oracle's tariffs, the grid
-role's curtailments, then chunks of fills and readings with the operator's seal. Planning again finds the plan
+role's curtailments, chunks of fills and readings with the operator's seal, and the note with the hash of the
+bundle that anybody may check them by (node/audit). Planning again finds the plan
 and changes nothing; from there on the sender drives (node/chain/sender).
 """
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from market.chunks import ChunkPlan, RoundFills, plan_chunks
 from market.orders import Order
+from node.audit.publishing import Publisher
 from node.chain import calldata, typed_data
 from node.chain.calldata import SignedFill, SignedReading
 from node.chain.contracts import Contracts, Deployment
@@ -49,6 +51,7 @@ class Settlement:
         operator: LocalSigner,
         oracle: LocalSigner,
         max_fills_per_chunk: int,
+        publisher: Publisher,
     ) -> None:
         self._sender = sender
         self._contract = contracts.settlement
@@ -56,6 +59,7 @@ class Settlement:
         self._operator = operator
         self._oracle = oracle
         self._max_fills = max_fills_per_chunk
+        self._publisher = publisher
 
     def plan(self, connection: Connection, interval: int) -> int:
         """Put all transactions of a metered interval into the outbox; return how many chunks there are.
@@ -78,6 +82,7 @@ class Settlement:
             self._max_fills,
         )
         self._plan_chunks(connection, interval, rounds, plans, by_account, tariff)
+        self._publisher.commit(connection, interval)
         return len(plans)
 
     def _plan_tariffs(self, connection: Connection, interval: int, table: tuple[Tariff, ...]) -> None:

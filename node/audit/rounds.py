@@ -1,0 +1,195 @@
+"""Rounds of a bundle: cleared again from its orders, paired again, compared line by line."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from eth_hash.auto import keccak
+
+from market import auction, pairing
+from market.auction import AuctionResult
+from market.book import COLUMNS, Book, Selection
+from node.audit.bundle import Bundle, FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
+from node.audit.record import ChainRecord
+
+_SEQUENCES: Final = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A round cleared again from the bundle's orders."""
+
+    line: RoundLine
+    selection: Selection
+    result: AuctionResult
+
+
+def book_of(lines: Sequence[OrderLine]) -> Book:
+    """Return the book of a bundle's orders."""
+    book = Book()
+    if lines:
+        values = columns(lines, *COLUMNS)
+        book.submit(
+            **{
+                name: np.array(column, kind)
+                for (name, kind), column in zip(COLUMNS.items(), values, strict=True)
+            }
+        )
+    return book
+
+
+def clear_rounds(
+    record: ChainRecord, interval: int, bundle: Bundle, orders: Sequence[OrderLine] | None = None
+) -> list[Cleared]:
+    """Clear every round of a bundle again, one after the other.
+
+    Parameters
+    ----------
+    orders : Sequence[OrderLine], optional
+        Instead of the bundle's own, in the order of arrival.
+    """
+    fee = record.deployment.parameters.fee_micro_per_kwh
+    book = book_of(bundle.orders if orders is None else orders)
+    cleared = []
+    for line in bundle.rounds:
+        selection = book.select(interval, before=line.next_sequence)
+        cleared.append(Cleared(line, selection, auction.clear(selection.orders, fee)))
+        book.close_round(interval, line.next_sequence)
+    return cleared
+
+
+def check_rounds(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator[str]:
+    """Yield where a round's record differs from its recomputation; the orders must have been checked."""
+    for round_line in bundle.rounds:
+        if not 0 <= round_line.next_sequence < _SEQUENCES:
+            yield f"round {round_line.round}: its cut is order {round_line.next_sequence}"
+    where = set(bundle.network.account)
+    for order in bundle.orders:
+        if order.account not in where:
+            yield f"account {order.account} of order {order.sequence} is missing in the network"
+    fee = record.deployment.parameters.fee_micro_per_kwh
+    by_sequence = {line.sequence: line for line in bundle.orders}
+    known = {line.round for line in bundle.rounds}
+    before = 0
+    for cleared in clear_rounds(record, interval, bundle):
+        line = cleared.line
+        name = f"round {line.round}"
+        if line.next_sequence < before:
+            yield f"{name}: its cut, order {line.next_sequence}, lies before the cut of the round before it"
+        before = line.next_sequence
+        yield from _cut(name, line, bundle.orders)
+        hashes = [by_sequence[number].hash for number in cleared.selection.sequence.tolist()]
+        pairs = (
+            ("number of orders", line.n_orders, len(hashes)),
+            ("volume (mWh)", line.volume_milli_wh, cleared.result.volume_milli_wh),
+        )
+        for what, told, recomputed in pairs:
+            if told != recomputed:
+                yield f"{name}: {what} is {told}, recomputed {recomputed}"
+        root = keccak(b"".join(hashes))
+        if root != line.book_root:
+            yield f"{name}: book root is 0x{line.book_root.hex()}, recomputed 0x{root.hex()}"
+        yield from _prices(name, line.round, bundle, cleared.result)
+        expected = _fill_lines(cleared, fee)
+        told_fills = [fill for fill in bundle.fills if fill.round == line.round]
+        yield from _same_lines(name, "fill of order", "sequence", told_fills, expected)
+        told_trades = [trade for trade in bundle.trades if trade.round == line.round]
+        yield from _same_lines(name, "trade", "number", told_trades, _trade_lines(cleared, bundle))
+    named = (
+        [x.round for x in bundle.prices] + [x.round for x in bundle.fills] + [x.round for x in bundle.trades]
+    )
+    for number in named:
+        if number not in known:
+            yield f"a price, fill or trade is of round {number}, which the bundle does not have"
+
+
+def _cut(name: str, line: RoundLine, orders: Sequence[OrderLine]) -> Iterator[str]:
+    for order in orders:
+        if order.sequence >= line.next_sequence and order.received_at_s < line.cleared_at_s:
+            yield (
+                f"{name}: order {order.sequence} arrived at {order.received_at_s}, before it was cleared at "
+                f"{line.cleared_at_s}, but its cut leaves it out"
+            )
+            return
+
+
+def _prices(name: str, number: int, bundle: Bundle, result: AuctionResult) -> Iterator[str]:
+    told = [line for line in bundle.prices if line.round == number]
+    expected = PriceLine(
+        number, 0, result.price_micro_per_kwh, result.low_micro_per_kwh, result.high_micro_per_kwh
+    )
+    if len(told) != 1 or told[0].zone != 0:
+        yield f"{name}: expected one price, of zone 0, found {len(told)}"
+    elif told[0] != expected:
+        for field in ("price_micro_per_kwh", "low_micro_per_kwh", "high_micro_per_kwh"):
+            ours, theirs = getattr(expected, field), getattr(told[0], field)
+            if ours != theirs:
+                yield f"{name}: {field.split('_')[0]} is {theirs} micro-credit per kWh, recomputed {ours}"
+
+
+def _fill_lines(cleared: Cleared, fee: int) -> list[FillLine]:
+    orders, price = cleared.selection.orders, cleared.result.price_micro_per_kwh
+    lines = []
+    for i in np.flatnonzero(cleared.result.fills_milli_wh).tolist():
+        assert price is not None  # nothing is filled without a price
+        is_buy, quantity = bool(orders.is_buy[i]), int(cleared.result.fills_milli_wh[i])
+        lines.append(
+            FillLine(
+                cleared.line.round,
+                int(cleared.selection.sequence[i]),
+                int(orders.account[i]),
+                is_buy,
+                int(cleared.selection.lane[i]),
+                quantity,
+                price,
+                Pico(-(price + fee) * quantity if is_buy else (price - fee) * quantity),
+            )
+        )
+    return lines
+
+
+def _trade_lines(cleared: Cleared, bundle: Bundle) -> list[TradeLine]:
+    """Pair the fills again."""
+    filled = np.flatnonzero(cleared.result.fills_milli_wh)
+    price = cleared.result.price_micro_per_kwh
+    if not filled.size or price is None:
+        return []
+    orders = cleared.selection.orders
+    is_buy, source = orders.is_buy[filled], cleared.selection.source[filled]
+    wishes = pairing.Preferences.none(filled.size)
+    wishes.source_wanted[is_buy] = source[is_buy]
+    wishes.source[~is_buy] = source[~is_buy]
+    where = dict(zip(bundle.network.account, bundle.network.node, strict=True))
+    paired = pairing.pair(
+        orders.account[filled],
+        is_buy,
+        cleared.result.fills_milli_wh[filled],
+        np.array([where[account] for account in orders.account[filled].tolist()], np.int64),
+        np.array(bundle.network.parent, np.int64),
+        wishes,
+    )
+    rows = zip(paired.buyer.tolist(), paired.seller.tolist(), paired.quantity_milli_wh.tolist(), strict=True)
+    return [TradeLine(cleared.line.round, number, *row, price) for number, row in enumerate(rows)]
+
+
+def _same_lines(
+    where: str,
+    what: str,
+    key: str,
+    told: Sequence[FillLine | TradeLine],
+    expected: Sequence[FillLine | TradeLine],
+) -> Iterator[str]:
+    by_key = {getattr(line, key): line for line in told}
+    for line in expected:
+        number = getattr(line, key)
+        found = by_key.pop(number, None)
+        if found is None:
+            yield f"{where}: {what} {number} is missing, recomputed {line.quantity_milli_wh} mWh"
+        elif found != line:
+            for field in line.__slots__:
+                ours, theirs = getattr(line, field), getattr(found, field)
+                if ours != theirs:
+                    yield f"{where}: {what} {number}: {field} is {theirs}, recomputed {ours}"
+    for number in sorted(by_key):
+        yield f"{where}: {what} {number} is too much: recomputed, it got nothing"
