@@ -138,11 +138,11 @@ class AgentFleet:
 
     def begin(self, at: int, state: FleetState) -> Schedule:
         """Decide, when an interval begins, what every account aims at; plan storages anew if it is time."""
-        outlook = self._outlook(at, range(at, at + self._n_horizon))
         usable = storage_view.usable_wh(self._plant, state)
         every = max(1, REPLAN_S // self._plant.scenario.interval_s)
         if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
-            self._plan = self._plan_storages(outlook, usable)
+            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable)
+        outlook = self._outlook(at, range(at, at + 1))
         is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
         return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
 
@@ -153,9 +153,9 @@ class AgentFleet:
 
         `now` is what `begin` decided for interval `at`; None if that interval is not delivered.
         """
-        outlook = self._outlook(at, range(at, at + self._n_horizon))
         assert self._plan is not None  # `begin` has planned
         span = range(at, interval + 1)
+        outlook = self._outlook(at, span)
         days = storage_view.calendar(self._plant, span)
         usable = storage_view.usable_wh(self._plant, state)
         for k in range(interval - at):

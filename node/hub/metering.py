@@ -7,7 +7,7 @@ reading again is harmless, and another value for an interval already read is an 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from market.chunks import Tariff
 from market.errors import ReadingRefused
@@ -85,13 +85,15 @@ class Metering:
         fresh = [reading for reading in batch if not self._is_repeat(reading, interval, known)]
         if not fresh:
             return
-        before = self._last_registers(connection)
+        before = self._registers_before(connection, interval, [reading.account for reading in fresh])
         position = positions_milli_wh(connection, interval)
         forgiven = _curtailed(connection, interval)
         tariff = load_tariffs(connection, interval)
         if not tariff:
             raise ReadingRefused(f"interval {interval} has no tariff yet: publish it before reading meters")
-        reading_rows, imbalance_rows = [], []
+        reading_rows: list[dict[str, Any]] = []
+        metered_milli_wh: list[int] = []
+        zones: list[int] = []
         seen: set[int] = set()
         for reading in fresh:
             row = self._registry.row(reading.account)
@@ -122,18 +124,21 @@ class Metering:
                 reading.account,
             )
             reading_rows.append(self._reading_row(reading))
-            imbalance_rows.append(
-                _imbalance_row(
-                    reading.account,
-                    interval,
-                    position.get(reading.account, 0),
-                    metered,
-                    forgiven.get(reading.account, 0),
-                    tariff[int(self._registry.zone[row])],
-                )
-            )
+            metered_milli_wh.append(metered)
+            zones.append(int(self._registry.zone[row]))
         connection.execute(insert(readings), reading_rows)
-        connection.execute(insert(imbalances), imbalance_rows)
+        accounts = [row["account"] for row in reading_rows]
+        connection.execute(
+            insert(imbalances),
+            _imbalance_rows(
+                interval,
+                accounts,
+                metered_milli_wh,
+                [position.get(account, 0) for account in accounts],
+                [forgiven.get(account, 0) for account in accounts],
+                [tariff[zone] for zone in zones],
+            ),
+        )
 
     def _is_repeat(self, reading: MeterReading, interval: int, known: dict[int, int]) -> bool:
         if reading.interval != interval:
@@ -176,14 +181,30 @@ class Metering:
         )
         return {row.account: row.register_milli_wh for row in found}
 
-    def _last_registers(self, connection: Connection) -> dict[int, tuple[int, int]]:
-        newest = connection.execute(select(func.max(readings.c.interval))).scalar()
-        if newest is None:
-            return {}
+    def _registers_before(
+        self, connection: Connection, interval: int, wanted: Sequence[int]
+    ) -> dict[int, tuple[int, int]]:
+        """Return each account's newest interval and register before this batch; nothing of who has none.
+
+        Meters of one interval may come in several batches: each account has its own anchor.
+        """
         found = connection.execute(
-            select(readings.c.account, readings.c.register_milli_wh).where(readings.c.interval == newest)
+            select(readings.c.account, readings.c.register_milli_wh).where(
+                readings.c.interval == interval - 1
+            )
         )
-        return {row.account: (newest, row.register_milli_wh) for row in found}
+        before = {row.account: (interval - 1, row.register_milli_wh) for row in found}
+        for account in wanted:
+            if account not in before:
+                newest = connection.execute(
+                    select(readings.c.interval, readings.c.register_milli_wh)
+                    .where(readings.c.account == account)
+                    .order_by(readings.c.interval.desc())
+                    .limit(1)
+                ).one_or_none()
+                if newest is not None:
+                    before[account] = (newest.interval, newest.register_milli_wh)
+        return before
 
 
 def _curtailed(connection: Connection, interval: int) -> dict[int, int]:
@@ -201,17 +222,33 @@ def load_tariffs(connection: Connection, interval: int) -> tuple[Tariff, ...]:
     return tuple(Tariff(row.short_micro_per_kwh, row.long_micro_per_kwh) for row in found)
 
 
-def _imbalance_row(
-    account: int, interval: int, position: int, metered: int, forgiven: int, tariff: Tariff
-) -> dict[str, Any]:
-    """Price an account's own deviation as the contract will."""
-    short, long = tariff
-    imbalance = imbalance_milli_wh(metered, 0, position, forgiven, short)
-    return {
-        "interval": interval,
-        "account": account,
-        "position_milli_wh": position,
-        "metered_milli_wh": metered,
-        "imbalance_milli_wh": int(imbalance),
-        "amount_pico": receipts_pico(imbalance, short, long)[0],
-    }
+def _imbalance_rows(
+    interval: int,
+    accounts: Sequence[int],
+    metered_milli_wh: Sequence[int],
+    position_milli_wh: Sequence[int],
+    forgiven_milli_wh: Sequence[int],
+    tariffs_of: Sequence[Tariff],
+) -> list[dict[str, Any]]:
+    """Price each account's own deviation as the contract will."""
+    short = [tariff.short_micro_per_kwh for tariff in tariffs_of]
+    long = [tariff.long_micro_per_kwh for tariff in tariffs_of]
+    imbalance = imbalance_milli_wh(metered_milli_wh, 0, position_milli_wh, forgiven_milli_wh, short)
+    return [
+        {
+            "interval": interval,
+            "account": account,
+            "position_milli_wh": position,
+            "metered_milli_wh": metered,
+            "imbalance_milli_wh": milli_wh,
+            "amount_pico": amount,
+        }
+        for account, position, metered, milli_wh, amount in zip(
+            accounts,
+            position_milli_wh,
+            metered_milli_wh,
+            imbalance.tolist(),
+            receipts_pico(imbalance, short, long),
+            strict=True,
+        )
+    ]
