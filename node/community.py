@@ -359,7 +359,7 @@ def _wire(
         )
         split_desk = SplitDesk(sender, contracts, deployment)
     flexibility = Flexibility(
-        planned_events(scenario, plant.participant, plant.fleet.capacity_wh > 0, FIRST_ACCOUNT),
+        planned_events(scenario, plant.participant, plant.is_reserve, FIRST_ACCOUNT),
         scenario.grid,
         FIRST_ACCOUNT,
         agents.planned_export_wh,

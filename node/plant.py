@@ -81,6 +81,13 @@ class Plant:
         """Rows of all devices that store energy, cars among them."""
         return np.flatnonzero(self.fleet.capacity_wh > 0)
 
+    @property
+    def is_reserve(self) -> NDArray[np.bool_]:
+        """Which devices answer grid events: all that store energy, but not cars, whose owners drive."""
+        answers = self.fleet.capacity_wh > 0
+        answers[self.vehicles] = False
+        return answers
+
     def inputs(self, profiles: ProfileSet, interval: int) -> IntervalInputs:
         """Return what load, sun and cars do in an interval.
 
@@ -95,13 +102,21 @@ class Plant:
         is_solar = self.fleet.kind == Kind.SOLAR
         solar = np.where(is_solar, profiles.solar_w[self.participant, column], 0.0)
         driving_w = self.driving_w()
+        required_wh = np.zeros(self.fleet.n_devices)
+        required_wh[self.vehicles] = [car.required_wh for car in self.cars]
         steps = []
-        for home in is_home:
+        for offset_s, home in zip(offsets.tolist(), is_home, strict=True):
             is_present = np.ones(self.fleet.n_devices, np.bool_)
             is_present[self.vehicles] = home
             driving = np.zeros(self.fleet.n_devices)
             driving[self.vehicles] = np.where(home, 0.0, driving_w)
-            steps.append(FleetInputs(load, solar, is_present, driving))
+            departs_in_s = np.full(self.fleet.n_devices, np.inf)
+            departs_in_s[self.vehicles] = np.where(home, self._departs_in_s(interval, offset_s), np.inf)
+            steps.append(
+                FleetInputs(
+                    load, solar, is_present, driving, departs_in_s=departs_in_s, required_wh=required_wh
+                )
+            )
         return IntervalInputs(tuple(offsets.tolist()), tuple(steps))
 
     def driving_w(self) -> FloatArray:
@@ -119,6 +134,13 @@ class Plant:
             span = np.diff(np.r_[offsets, length_s]) / length_s
             share[:, k] = span @ is_home
         return share
+
+    def _departs_in_s(self, interval: int, offset_s: float) -> FloatArray:
+        """Return how long it is to each car's next departure, `(n_vehicles,)`, at a moment of an interval."""
+        start_s = self.scenario.grid.start_s(interval) + offset_s
+        local = datetime.fromtimestamp(start_s, UTC).astimezone(self.scenario.zone)
+        second = local.hour * 3_600 + local.minute * 60 + local.second
+        return np.array([float((car.departure * 60 - second) % 86_400) for car in self.cars])
 
     def _presence(self, interval: int) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return the steps of an interval at whose borders cars come or go, and who is home in each."""
