@@ -118,19 +118,26 @@ def _savings(summary: Summary) -> str:
 def _bills(bills: tuple[Bill, ...]) -> Table:
     table = Table(title="Bills, credits (negative: income)", title_justify="left", box=None, padding=(0, 1))
     table.add_column("participant", no_wrap=True)
-    for head in ("kind", "sold kWh", "bought kWh", "supplier", "market", "saving", "stored +kWh"):
-        table.add_column(head, justify="left" if head == "kind" else "right", no_wrap=True)
+    for head in (
+        "sold\nkWh",
+        "bought\nkWh",
+        "supplier\nonly",
+        "with the\nmarket",
+        "saving",
+        "stored\nmore kWh",
+    ):
+        table.add_column(head, justify="right", no_wrap=True)
     for bill in bills:
-        table.add_row(*bill_row(bill))
+        name, _kind, *figures = bill_row(bill)
+        table.add_row(name, *figures)
     table.add_section()
     table.add_row(
         "all",
-        "",
         f"{kwh(sum(b.sold_milli_wh for b in bills)):,.2f}",
         f"{kwh(sum(b.bought_milli_wh for b in bills)):,.2f}",
-        f"{credits(sum(b.supplier_only_pico for b in bills)):,.2f}",
-        f"{credits(sum(b.market_pico for b in bills)):,.2f}",
-        f"{credits(sum(b.saving_pico for b in bills)):+,.2f}",
+        f"{credits(sum(b.supplier_only_pico for b in bills)):,.3f}",
+        f"{credits(sum(b.market_pico for b in bills)):,.3f}",
+        f"{credits(sum(b.saving_pico for b in bills)):+,.3f}",
         f"{sum(b.stored_more_wh for b in bills) / 1e3:+,.2f}",
     )
     return table
