@@ -79,7 +79,7 @@ class Metering:
         ------
         ReadingRefused
             If a reading is forged, of an unknown account, not the next interval's, a second value for the
-            same interval, or moves the register by more than the connection can carry.
+            same interval, a substitute, or moves the register by more than the connection can carry.
         """
         known = self._stored(connection, interval)
         fresh = [reading for reading in batch if not self._is_repeat(reading, interval, known)]
@@ -104,6 +104,11 @@ class Metering:
                     f"account {reading.account}: two readings of interval {interval} in one batch"
                 )
             seen.add(reading.account)
+            if reading.is_substitute:
+                raise ReadingRefused(
+                    f"account {reading.account}: a substitute is the registrar's to sign and to carry in, "
+                    "a meter sends none"
+                )
             last_interval, last_register = before.get(reading.account, (None, 0))
             if last_interval is not None and interval != last_interval + 1:
                 raise ReadingRefused(
