@@ -95,6 +95,27 @@ def demo(
         fail("stopped; run again with the same --data to go on", 130)
 
 
+@app.command()
+def replay(data: Annotated[Path, typer.Argument(help="a data folder of a run")]) -> None:
+    """Clear every stored round again from the stored orders and compare it with the record, to the unit."""
+    from node.hub.replaying import replay as clear_again
+    from node.store.unit_of_work import Store
+
+    path = data / "state" / "store.sqlite"
+    if not path.exists():
+        fail(f"{data} holds no run: there is no {path}", EXIT_USAGE)
+    try:
+        store = Store(f"sqlite:///{path}")
+        with store.read() as connection:
+            n_rounds, difference = clear_again(connection)
+        store.close()
+    except NodeError as error:
+        fail(str(error))
+    if difference is not None:
+        fail(str(difference), EXIT_DISAGREE)
+    console.print(f"{n_rounds} rounds cleared again: every price and fill is as recorded")
+
+
 def _refuse_busy_port(port: int) -> None:
     """Say so before the day is run, not after it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -51,6 +51,7 @@ from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
 from node.hub.registry import Registry
+from node.hub.replaying import FEE
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.meters import MeterBank, ProfileMeters
@@ -202,6 +203,7 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
     fleet, topology = plant.fleet, plant.topology
     with store.begin() as connection:
         facts = {"scenario": fingerprint(scenario), "name": scenario.name, "seed": str(scenario.seed)}
+        facts[FEE] = str(scenario.market.fee_micro_per_kwh)
         connection.execute(insert(meta), [{"key": k, "value": v} for k, v in facts.items()])
         connection.execute(
             insert(participants),

@@ -332,8 +332,8 @@ BOOK_COLUMNS = (
 )
 
 
-def load_book(connection: Connection, from_interval: int) -> Book:
-    """Rebuild the book of open orders from the store: every order that still reaches `from_interval`."""
+def load_orders(connection: Connection, from_interval: int) -> Book:
+    """Rebuild the book of every order that still reaches `from_interval`, as if no round had been held."""
     book = Book()
     rows = connection.execute(
         select(*(orders.c[name] for name in BOOK_COLUMNS))
@@ -343,6 +343,12 @@ def load_book(connection: Connection, from_interval: int) -> Book:
     if rows:
         columns = zip(*(tuple(row) for row in rows), strict=True)
         book.submit(**{name: np.array(values) for name, values in zip(BOOK_COLUMNS, columns, strict=True)})
+    return book
+
+
+def load_book(connection: Connection, from_interval: int) -> Book:
+    """Rebuild the book of open orders: those that reach `from_interval` and have not had their round."""
+    book = load_orders(connection, from_interval)
     for row in connection.execute(
         select(rounds.c.interval, func.max(rounds.c.next_sequence).label("next_sequence"))
         .where(rounds.c.interval >= from_interval)
