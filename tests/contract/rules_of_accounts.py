@@ -27,6 +27,24 @@ def what_an_account_lacks_is_taken_from_its_exit_and_then_owed(w: World) -> None
 
 
 @rule
+def no_more_is_taken_from_an_exit_than_the_balance_lacks(w: World) -> None:
+    w.deposit(w.pim.owner, w.pim.account, 10 * SHORT)
+    w.send(w.pim.owner, "request_exit", w.pim.account, 4 * SHORT)
+    w.do(readings=[w.meter(w.pim, -8)])
+    assert w.balance(w.pim) == 0
+    assert w.view("exits", w.pim.account)[0] == 2 * SHORT
+    assert w.view("owed", w.pim.account) == 0
+
+
+@rule
+def no_more_is_taken_from_the_suppliers_exit_than_its_balance_lacks(w: World) -> None:
+    w.send(w.keys["grid"], "request_exit", GRID, w.balance(GRID) - 30 * LONG)
+    before = w.view("exits", GRID)[0]
+    w.do(readings=[w.meter(w.ann, 50)])
+    assert (w.balance(GRID), w.view("exits", GRID)[0]) == (0, before - 20 * LONG)
+
+
+@rule
 def a_debt_is_collected_in_parts(w: World) -> None:
     owed = w.put_into_debt(w.pim)
     w.send(w.carrier, "collect", w.pim.account)

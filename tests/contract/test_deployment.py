@@ -154,6 +154,7 @@ VALUES = st.tuples(
 @settings(max_examples=60, deadline=None)
 @example(values=(900, 192, 21_600, 259_200, 604_800, 5_000, 4_000_000, 7_200))
 @example(values=(300, 0, 300, 1_201, 1_202, 0, 0, 3_600))
+@example(values=(900, 0, 215_999, 433_799, 366 * 86_400, 2**38 - 1, 2**38 - 1, 366 * 86_400))
 @given(values=VALUES)
 def test_parameters_are_refused_exactly_where_the_constructors_revert(
     contracts: Contracts, values: tuple[int, ...]
