@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from market.errors import MarketError
+from node import cli_trust
 from node.errors import NodeError
 from node.profiles import ProfileError
 from node.scenario import ScenarioError
@@ -145,6 +146,9 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         console=console,
     )
+
+
+cli_trust.register(app, console, fail)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ changed the store.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,7 @@ def _record(kind: Any, row: Any) -> Any:
 
 
 def network_of(
-    names: Sequence[str], parent: Sequence[int], accounts: Sequence[int], node: Sequence[int]
+    names: Sequence[str], parent: Iterable[int], accounts: Iterable[int], node: Iterable[int]
 ) -> Network:
     """Return the network line of a community."""
     return Network(tuple(names), tuple(map(int, parent)), tuple(map(int, accounts)), tuple(map(int, node)))
