@@ -154,6 +154,8 @@ class Flexibility:
     # -------------------------------------------------------------- before
 
     def _open(self, connection: Connection, event: PlannedEvent) -> None:
+        if self._stored(connection, event) is not None:
+            return
         baselines = Baselines.commit(event.accounts, self._baseline(connection, event).tolist())
         done = connection.execute(
             insert(flex_events),
@@ -197,6 +199,8 @@ class Flexibility:
         days = []
         for back in range(1, HISTORY_DAYS + 1):
             span = range(event.first - back * per_day, event.last + 1 - back * per_day)
+            if any(other.first < span.stop and span.start <= other.last for other in self._events):
+                continue  # what was done for an event says nothing about a day without one
             metered = _metered(connection, event.accounts, span, is_partial=True)
             if metered.shape[1] == n:
                 days.append(metered)
@@ -208,7 +212,7 @@ class Flexibility:
 
     def _record(self, connection: Connection, event: PlannedEvent) -> None:
         row = self._stored(connection, event)
-        if row is None:
+        if row is None or row.state != "opened":
             return
         baselines = self._committed(connection, row.id)
         number = self._number(connection, row)
@@ -232,7 +236,7 @@ class Flexibility:
 
     def _pay(self, connection: Connection, event: PlannedEvent) -> None:
         row = self._stored(connection, event)
-        if row is None:
+        if row is None or row.state != "recorded":
             return
         number = self._number(connection, row)
         delivered = connection.execute(
