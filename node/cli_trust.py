@@ -51,7 +51,7 @@ def _register_checks(app: typer.Typer, console: Console, fail: Fail) -> None:
     ) -> None:
         """Recompute every published interval from public data; status 1 if anything differs."""
         from node import verify as verification
-        from node.community import cache_folder
+        from node.chain.contracts import cache_folder
 
         with _told(fail):
             options = verification.Options(bundles, book, rpc, chain, cache_folder(), first, last)
@@ -69,7 +69,7 @@ def _register_checks(app: typer.Typer, console: Console, fail: Fail) -> None:
     ) -> None:
         """Show that a received order was left out; status 0 if that is proven, 1 if not."""
         from node import verify as verification
-        from node.community import cache_folder
+        from node.chain.contracts import cache_folder
 
         with _told(fail):
             options = verification.Options(bundles, book, rpc, chain, cache_folder())
@@ -98,8 +98,8 @@ def _register_money(app: typer.Typer, keys: typer.Typer, console: Console, fail:
     ) -> None:
         """Take money out without the hub: request it, and after the delay run this again to be paid."""
         from node import exit as leaving
+        from node.chain.contracts import cache_folder
         from node.chain.keys import load_keystore
-        from node.community import cache_folder
 
         with _told(fail):
             amount_pico = None if amount is None else leaving.amount_of(amount)
@@ -122,9 +122,8 @@ def _register_money(app: typer.Typer, keys: typer.Typer, console: Console, fail:
     ) -> None:
         """Deploy the contracts, verify their code on chain, write the address book; again: only verify."""
         from node import deploy as deployment
-        from node.chain.contracts import Parameters
+        from node.chain.contracts import Parameters, cache_folder
         from node.cli import scenario_path
-        from node.community import cache_folder
         from node.founding import parameters
         from node.scenario import load
 

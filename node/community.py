@@ -12,7 +12,6 @@ Founding happens in a folder of its own that gets its name at the very end: a co
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import time
@@ -31,6 +30,7 @@ from node.bus.memory import MemoryBus
 from node.chain.contracts import (
     Contracts,
     Deployment,
+    cache_folder,
     compile_contracts,
     load_address_book,
     save_address_book,
@@ -109,12 +109,6 @@ class Community:
         if self.chain is not None:
             self.chain.close()
         self.store.close()
-
-
-def cache_folder() -> Path:
-    """Return where compiled contracts are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "symbiotic-grid"
 
 
 def fingerprint(scenario: Scenario) -> str:

@@ -91,7 +91,7 @@ class OrderChecks:
             yield f"{name}: its signature is not by the agent of account {line.account}"
         try:
             receipt = typed_data.Receipt(hashed, line.sequence, line.received_at_s)
-            operator = self.record.holders.at(OPERATOR, max(line.received_at_s, 0))
+            operator = self.record.holders.at(OPERATOR, line.received_at_s)
             if signed_by(self.record, receipt, line.receipt) != operator:
                 yield f"{name}: its receipt (number, time) is not signed by the operator"
         except BadMessage as error:

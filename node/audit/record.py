@@ -62,7 +62,7 @@ class Holders:
 
     def at(self, role: int, time_s: int) -> Address:
         """Return who holds a role at a time."""
-        return next(holder for since, holder in reversed(self._since[role]) if since <= time_s)
+        return next(holder for since, holder in reversed(self._since[role]) if since <= max(time_s, 0))
 
 
 class ChainRecord:

@@ -6,6 +6,7 @@ folder under a hash of both.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -39,6 +40,12 @@ class Contracts:
     token: Contract
     settlement: Contract
     split: Contract
+
+
+def cache_folder() -> Path:
+    """Return where compiled contracts are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "symbiotic-grid"
 
 
 def source_hash(sources: Path = SOURCES) -> str:

@@ -19,8 +19,9 @@ from node.audit.publishing import BundleChanged, Frame, Publisher, network_of, r
 from node.audit.record import ChainRecord
 from node.bus.messages import CurtailmentNotice
 from node.chain import typed_data
+from node.chain.contracts import cache_folder
 from node.chain.direct import DirectCall, transact
-from node.community import Community, cache_folder
+from node.community import Community
 from node.simulation import Simulation
 from node.store.tables_market import (
     curtailments,
