@@ -11,8 +11,8 @@
          1. A balance moves only by a fill its agent signed, a reading, a collection or its owner's exit.
             There is no admin, no pause, no upgrade: a new version is a new contract to which members move.
          2. A fill keeps the order's limit with the fee, its quantity and its validity; a lane of an account
-            is filled by one order per interval. The parts of one order's fill may lie in several chunks of a
-            round as long as nothing lies between them.
+            is filled by one order per interval. The parts of one order's fill may lie in any number of chunks
+            of a round as long as no other order of the same side lies between them.
          3. In a round of an interval every zone has one price. Rounds only go forward, at most MAX_ROUNDS an
             interval. No price and no tariff leaves +-PRICE_CAP.
          4. In a chunk energy sums to zero; what buyers pay is what sellers receive, the fee (to FEES) and
@@ -25,7 +25,7 @@
          7. Nobody trades in debt, nor more than MAX_UNREAD intervals ahead of its readings.
 
          Round word, from the top:  interval(24) | round(8) | hash of its prices(224)
-         Carry word, from the top:  hash of the order filled last(208) | how much of it is filled(48)
+         Carry word, from the top:  hash of the sell, or buy, filled last(208) | how much of it is filled(48)
 """
 import ledger
 import registry
@@ -100,7 +100,7 @@ PRICE_CAP: public(immutable(int256))   # bound of every price and tariff, either
 
 next_seq: public(uint256)
 round: public(uint256)
-carry: public(uint256)
+carries: public(uint256[2])   # of sells and of buys
 tariffs_of: public(HashMap[uint256, bytes32])
 parked: public(HashMap[uint256, HashMap[uint256, int256]])   # positions older than the account word's, unread
 
@@ -132,25 +132,34 @@ def settle(r: uint256, vs: uint256, seq: uint256, interval: uint256, round: uint
     end: uint256 = ledger.end(interval)
     assert block.timestamp >= end, "settlement: early"
     assert block.timestamp < end + registry.FILL_WINDOW, "settlement: late"
-    self._enter(interval, round, prices)
+    sells: uint256 = 0               # carry words
+    buys: uint256 = 0
+    if self._enter(interval, round, prices):
+        sells = self.carries[0]
+        buys = self.carries[1]
 
     done: bytes32 = empty(bytes32)   # hash chain of all that the chunk does
     energy: int256 = 0               # sold - bought
     volume: int256 = 0               # sold + bought
     income: int256 = 0               # of all accounts together
-    carry: uint256 = self.carry
     for f: Fill in fills:
         key: uint256 = registry.keys[f.order.account]
         zone: uint256 = (key >> registry.ZONE_AT) & registry.BITS8
         assert zone < len(prices), "settlement: zone"
         sold: int256 = 0
         received: int256 = 0
-        sold, received, carry = self._fill(f, key, interval, prices[zone], carry)
+        carry: uint256 = 0
+        if f.order.buy:
+            sold, received, buys = self._fill(f, key, interval, prices[zone], buys)
+            carry = buys
+        else:
+            sold, received, sells = self._fill(f, key, interval, prices[zone], sells)
+            carry = sells
         done = keccak256(abi_encode(done, carry, sold))
         energy += sold
         volume += abs(sold)
         income += received
-    self.carry = carry
+    self.carries = [sells, buys]
 
     fee: int256 = volume * FEE
     rent: int256 = -income - fee     # of the network, where zones have different prices
@@ -173,21 +182,22 @@ def settle(r: uint256, vs: uint256, seq: uint256, interval: uint256, round: uint
     log ChunkSettled(seq=seq, interval=interval, round=round, volume=volume, fee=fee, rent=rent)
 
 @internal
-def _enter(interval: uint256, round: uint256, prices: DynArray[int256, registry.MAX_ZONES]):
-    """Rounds only go forward, and all chunks of a round have the same prices."""
+def _enter(interval: uint256, round: uint256, prices: DynArray[int256, registry.MAX_ZONES]) -> bool:
+    """Rounds only go forward, and all chunks of a round have the same prices. Returns whether it goes on."""
     assert round < MAX_ROUNDS, "settlement: round"   # or a high round would pass for a later interval
     mark: uint256 = (interval << 8) | round
     word: uint256 = (mark << ROUND_AT) | (convert(keccak256(abi_encode(prices)), uint256) >> 32)
-    if word != self.round:
-        assert mark > self.round >> ROUND_AT, "settlement: round"
-        for price: int256 in prices:
-            assert price >= -PRICE_CAP and price <= PRICE_CAP, "settlement: price"
-        self.round = word
-        self.carry = 0
+    if word == self.round:
+        return True
+    assert mark > self.round >> ROUND_AT, "settlement: round"
+    for price: int256 in prices:
+        assert price >= -PRICE_CAP and price <= PRICE_CAP, "settlement: price"
+    self.round = word
+    return False
 
 @internal
 def _fill(f: Fill, key: uint256, interval: uint256, price: int256, carry: uint256) -> (int256, int256, uint256):
-    """Returns energy sold, money received (both negative for a buyer) and the new carry word."""
+    """Returns energy sold, money received (both negative for a buyer) and its side's new carry word."""
     order: Order = f.order
     signer: uint256 = registry.signer_of(order.account, key, interval)
     assert order.epoch == (signer >> registry.EPOCH_AT) & registry.BITS24, "settlement: epoch"
@@ -206,9 +216,9 @@ def _fill(f: Fill, key: uint256, interval: uint256, price: int256, carry: uint25
         a.position = 0
         a.lanes = 0
 
-    # A fill may go on with the order of the fill before it, also in the next chunk, so that a result
+    # A fill may go on with the order filled before it on its side, also in the next chunk, so that a result
     # can be cut anywhere. The parts count as one fill: one lane, and in one round, at one price.
-    assert f.quantity > 0 and f.quantity <= order.quantity, "settlement: quantity"
+    assert f.quantity > 0, "settlement: quantity"
     tag: uint256 = convert(digest, uint256) >> HASH_AT
     filled: uint256 = f.quantity
     if tag == carry >> HASH_AT:

@@ -2,13 +2,13 @@
 
 A chunk must balance: as much is sold as bought, and no more is received than paid. Sells and buys of a round
 are therefore laid side by side along one axis of energy, both from the cheapest zone to the dearest, and cut
-where an order of either side ends. At such a point at most one order is cut in two, and the contract lets the
-next chunk go on with it (its carry word).
+across both wherever a chunk is full. The contract lets the next chunk go on with the sell and with the buy
+that were cut (a carry word each), so an order may meet any number of others, in any number of chunks.
 
 ```
 sells  |--- a ---|-- b --|------ c ------|
 buys   |-- d --|------ e ------|--- f ---|
-cuts           ^ ^       ^     ^           every border of an order is a possible cut
+cuts             ^             ^            chunks of three fills: a d e, b c e, c f
 ```
 """
 
@@ -70,7 +70,7 @@ class Chunk:
 
 
 class Carry(NamedTuple):
-    """The order filled last and how much of it is: the next fill may go on with it."""
+    """The sell, or buy, filled last and how much of it is: its side's next fill may go on with it."""
 
     tag: bytes = bytes(TAG_BYTES)
     filled_milli_wh: int = 0
@@ -81,6 +81,12 @@ class Carry(NamedTuple):
 
 
 NO_CARRY: Final = Carry()
+
+Carries = tuple[Carry, Carry]
+"""The carries of sells and of buys: `carries[order.is_buy]`."""
+
+NO_CARRIES: Final[Carries] = (NO_CARRY, NO_CARRY)
+"""What a round begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,143 +169,73 @@ def plan_chunks(
         fill, where its storage word is warm, or later if that chunk is full; other accounts' readings use
         the room that is left, and chunks of their own after that.
     max_fills : int
-        Fills a chunk may hold; 3 at least, so that any two orders and a rest can stand together.
+        Fills a chunk may hold; 2 at least, a sell and a buy.
     gas : GasModel
         Bounds fills and readings together.
 
     Raises
     ------
     SettlementError
-        If a round's energy does not sum to zero, rounds do not grow, an account is read twice, or an order
-        meets so many others that it would have to appear in more than two chunks.
+        If a round's energy does not sum to zero, rounds do not grow, or an account is read twice.
     """
     most = min(max_fills, gas.max_fills())
-    if most < 3:
-        raise SettlementError(f"a chunk of {most} fills cannot balance: need 3 at least")
+    if most < 2:
+        raise SettlementError(f"a chunk of {most} fills cannot balance: need 2 at least")
     numbers = [r.round for r in rounds]
     if any(b <= a for a, b in pairwise(numbers)):
         raise SettlementError(f"rounds {numbers}: need them in growing order")
     plans = [
         ChunkPlan(r.round, rows, quantity, np.zeros(0, np.int64))
         for r in rounds
-        for rows, quantity in _cut(r, most, gas.max_fills())
+        for rows, quantity in _cut(r, most)
     ]
     return _place_readings(plans, rounds, np.asarray(reading_accounts, np.int64), gas)
 
 
-class _OrderTooWide(SettlementError):
-    """An order meets so many others that it would have to appear in more than two chunks."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Sells, or buys, of a round in the order they are settled: rows, where each begins and ends (mWh)."""
+    """Sells, or buys, of a round in the order they are settled: rows, and where each begins and ends (mWh)."""
 
     rows: IntArray
     begins: IntArray
     ends: IntArray
 
     @classmethod
-    def of(cls, fills: RoundFills, sign: int, *, largest_first: bool = False) -> "_Side":
+    def of(cls, fills: RoundFills, sign: int) -> "_Side":
         rows = np.flatnonzero(fills.sold_milli_wh * sign > 0)
         # an owner's orders stand side by side, where the second finds a warm account word
-        within_zone = -np.abs(fills.sold_milli_wh[rows]) if largest_first else fills.account[rows]
-        order = np.lexsort((rows, within_zone, fills.zone_price_micro_per_kwh[rows]))
-        rows = rows[order]
+        rows = rows[np.lexsort((rows, fills.account[rows], fills.zone_price_micro_per_kwh[rows]))]
         sizes = np.abs(fills.sold_milli_wh[rows])
         ends = np.cumsum(sizes)
         return cls(rows, ends - sizes, ends)
 
-    def part(self, start: int, stop: int) -> tuple[IntArray, IntArray, bool, bool]:
-        """Return rows and quantities between two points, and whether the first and the last are cut there."""
-        a, b = np.searchsorted(self.ends, (start, stop), side="right")
-        if b < self.ends.size and self.begins[b] < stop:
-            b += 1
-        quantity = np.minimum(self.ends[a:b], stop) - np.maximum(self.begins[a:b], start)
-        return self.rows[a:b], quantity, bool(self.begins[a] < start), bool(self.ends[b - 1] > stop)
-
-    def around(self, point: int) -> tuple[int, int] | None:
-        """Return begin and end of the order that a cut at this point would split, if it splits one."""
-        i = int(np.searchsorted(self.ends, point, side="right"))
-        if i < self.ends.size and self.begins[i] < point:
-            return int(self.begins[i]), int(self.ends[i])
-        return None
+    def between(self, start: int, stop: int) -> tuple[IntArray, IntArray]:
+        """Return rows and quantities of what lies between two points."""
+        first = np.searchsorted(self.ends, start, side="right")
+        after = np.searchsorted(self.begins, stop)
+        quantity = np.minimum(self.ends[first:after], stop) - np.maximum(self.begins[first:after], start)
+        return self.rows[first:after], quantity
 
 
-def _cut(fills: RoundFills, most: int, most_ever: int) -> list[tuple[IntArray, IntArray]]:
-    """Cut a round into parts of `most` fills: rows and quantities of each.
-
-    Where an order would need a third part, all is laid out anew, large orders beside large ones, and cut into
-    parts of `most_ever` fills.
-    """
+def _cut(fills: RoundFills, most: int) -> list[tuple[IntArray, IntArray]]:
+    """Cut a round into parts of up to `most` fills, sells before buys: rows and quantities of each."""
     excess = int(fills.sold_milli_wh.sum())
     if excess:
         raise SettlementError(f"round {fills.round} sells {excess} mWh more than it buys")
-    try:
-        return _cut_sides(_Side.of(fills, 1), _Side.of(fills, -1), most)
-    except _OrderTooWide:
-        sells = _Side.of(fills, 1, largest_first=True)
-        buys = _Side.of(fills, -1, largest_first=True)
-        return _cut_sides(sells, buys, most_ever)
-
-
-def _cut_sides(sells: _Side, buys: _Side, most: int) -> list[tuple[IntArray, IntArray]]:
-    """Cut at borders of orders."""
+    sells, buys = _Side.of(fills, 1), _Side.of(fills, -1)
     borders = np.union1d(sells.ends, buys.ends)
-    # pieces that end, and that have begun before, up to each border: their difference counts a chunk's fills
-    ended = np.searchsorted(sells.ends, borders) + np.searchsorted(buys.ends, borders) + 2
-    begun = np.searchsorted(sells.ends, borders, "right") + np.searchsorted(buys.ends, borders, "right")
+    # orders that have begun before each border, and that have ended there: from one border to another lie as
+    # many pieces as have begun before the second and had not ended at the first
+    begun = np.searchsorted(sells.begins, borders) + np.searchsorted(buys.begins, borders)
+    ended = np.searchsorted(sells.ends, borders, "right") + np.searchsorted(buys.ends, borders, "right")
     parts, start, before = [], 0, 0
     while borders.size and start < borders[-1]:
-        cut = int(np.searchsorted(ended, before + most, side="right")) - 1
-        stop = _spare_wide_orders(int(borders[cut]), start, most, (sells, buys), borders, ended, begun)
-        parts.append(_laid_out(sells.part(start, stop), buys.part(start, stop)))
-        start, before = stop, int(begun[np.searchsorted(borders, stop)])
+        cut = int(np.searchsorted(begun, before + most, side="right")) - 1
+        stop = int(borders[cut])
+        (rows, quantity), (others, their_quantity) = sells.between(start, stop), buys.between(start, stop)
+        parts.append((np.concatenate([rows, others]), np.concatenate([quantity, their_quantity])))
+        start, before = stop, int(ended[cut])
     return parts
-
-
-def _spare_wide_orders(
-    stop: int,
-    start: int,
-    most: int,
-    sides: tuple[_Side, _Side],
-    borders: IntArray,
-    ended: IntArray,
-    begun: IntArray,
-) -> int:
-    """Return the last point up to `stop` at which the order split there can be finished in the next chunk.
-
-    The carry word remembers one order, so an order can be last in one chunk and first in the next, no more.
-    """
-    while True:
-        split = next((found for side in sides if (found := side.around(stop))), None)
-        if split is None:
-            return stop
-        begin, end = split
-        left = int(ended[np.searchsorted(borders, end)] - begun[np.searchsorted(borders, stop)])
-        if left <= most:
-            return stop
-        if begin <= start:
-            raise _OrderTooWide(
-                f"an order of {end - begin} mWh meets more than {2 * (most - 1)} others: "
-                "it cannot be settled in two chunks, so its agent must offer it on several lanes"
-            )
-        stop = begin
-
-
-def _laid_out(
-    sells: tuple[IntArray, IntArray, bool, bool], buys: tuple[IntArray, IntArray, bool, bool]
-) -> tuple[IntArray, IntArray]:
-    """Put the order that the chunk before began first, and the one that the next goes on with last."""
-    buys_first = buys[2] or (sells[3] and not sells[2])
-    (rows, quantity, _, is_cut), (others, their_quantity, _, _) = (
-        (buys, sells) if buys_first else (sells, buys)
-    )
-    keep = rows.size - 1 if is_cut else rows.size
-    return (
-        np.concatenate([rows[:keep], others, rows[keep:]]),
-        np.concatenate([quantity[:keep], their_quantity, quantity[keep:]]),
-    )
 
 
 def _place_readings(

@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from market.chunks import MAX_ENTRIES, NO_CARRY, TAG_BYTES, Carry, Chunk, ChunkEffect, Fill, Reading, Tariff
+from market.chunks import (
+    MAX_ENTRIES,
+    NO_CARRIES,
+    TAG_BYTES,
+    Carries,
+    Carry,
+    Chunk,
+    ChunkEffect,
+    Fill,
+    Reading,
+    Tariff,
+)
 from market.errors import ChunkRefused
 from market.ledger import FEES, GRID, AccountState, credit, exchange, recall
 from market.metering import MAX_REGISTER_MILLI_WH
@@ -65,7 +76,7 @@ class Ledger:
     interval: int = 0
     round: int = 0
     prices_micro_per_kwh: tuple[int, ...] | None = None
-    carry: Carry = NO_CARRY
+    carries: Carries = NO_CARRIES
     tariffs: dict[int, tuple[Tariff, ...]] = field(default_factory=dict)
 
     def held_pico(self) -> int:
@@ -94,7 +105,7 @@ def enter_round(ledger: Ledger, interval: int, round_: int, prices_micro_per_kwh
             raise ChunkRefused("settlement: price", f"{price} micro-credit per kWh: cap {cap}")
     ledger.interval, ledger.round = there
     ledger.prices_micro_per_kwh = prices_micro_per_kwh
-    ledger.carry = NO_CARRY
+    ledger.carries = NO_CARRIES
 
 
 def apply_fill(
@@ -105,12 +116,13 @@ def apply_fill(
     fee_micro_per_kwh: int,
     carry: Carry,
 ) -> tuple[int, int, Carry]:
-    """Fill an order at its zone's price, in place.
+    """Fill an order at its zone's price, in place; `carry` tells what its side filled last.
 
     Returns
     -------
     tuple[int, int, Carry]
-        Energy sold in mWh and money received in pico-credit (both negative for a buyer), and the new carry.
+        Energy sold in mWh and money received in pico-credit (both negative for a buyer), and its side's new
+        carry.
 
     Raises
     ------
@@ -137,8 +149,8 @@ def apply_fill(
         state.lanes = 0
 
     quantity = filled = fill.quantity_milli_wh
-    if not 0 < quantity <= order.quantity_milli_wh:
-        raise _refused("quantity", order, f"{quantity} mWh of {order.quantity_milli_wh}")
+    if quantity <= 0:
+        raise _refused("quantity", order, f"{quantity} mWh")
     tag = fill.order_hash[:TAG_BYTES]
     if tag == carry.tag:
         filled += carry.filled_milli_wh
@@ -252,7 +264,7 @@ def settle(ledger: Ledger, chunk: Chunk, now_s: int) -> ChunkEffect:
     work = _Draft(ledger)
     enter_round(work.ledger, chunk.interval, chunk.round, chunk.prices_micro_per_kwh)
 
-    carry = work.ledger.carry
+    carries = list(work.ledger.carries)
     fee, prices = terms.fee_micro_per_kwh, chunk.prices_micro_per_kwh
     energy = volume = income_pico = 0
     fills_done = []
@@ -260,12 +272,16 @@ def settle(ledger: Ledger, chunk: Chunk, now_s: int) -> ChunkEffect:
         state = work.account(fill.order.account)
         if state.zone >= len(prices):
             raise _refused("zone", fill.order, f"zone {state.zone} has no price")
-        sold, received_pico, carry = apply_fill(state, fill, chunk.interval, prices[state.zone], fee, carry)
+        side = fill.order.is_buy
+        sold, received_pico, carry = apply_fill(
+            state, fill, chunk.interval, prices[state.zone], fee, carries[side]
+        )
+        carries[side] = carry
         fills_done.append((carry.word(), sold))
         energy += sold
         volume += abs(sold)
         income_pico += received_pico
-    work.ledger.carry = carry
+    work.ledger.carries = carries[0], carries[1]
     fee_pico = volume * fee
     rent_pico = -income_pico - fee_pico
     if energy != 0:
@@ -335,7 +351,7 @@ class _Draft:
             base.interval,
             base.round,
             base.prices_micro_per_kwh,
-            base.carry,
+            base.carries,
             base.tariffs,
         )
 
@@ -364,7 +380,7 @@ class _Draft:
         base, done = self._base, self.ledger
         base.accounts.update(self._touched)
         base.next_sequence, base.interval, base.round = done.next_sequence, done.interval, done.round
-        base.prices_micro_per_kwh, base.carry = done.prices_micro_per_kwh, done.carry
+        base.prices_micro_per_kwh, base.carries = done.prices_micro_per_kwh, done.carries
 
 
 def _refused(reason: str, order: Order, detail: str) -> ChunkRefused:

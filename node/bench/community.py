@@ -13,7 +13,7 @@ from node.chain.contracts import GRID, Contracts, Deployment, Parameters, Roles,
 from node.chain.keys import LocalSigner, derive
 from node.chain.ports import Address
 from node.chain.typed_data import Curtailment, Domain, Message, Reading, Substitute, Tariff, Tariffs
-from node.chain.words import AccountWord, CarryWord, RoundWord
+from node.chain.words import NO_CARRIES, AccountWord, Carries, CarryWord, RoundWord
 
 CHAIN_ID: Final = 31_337
 START_S: Final = 2_000_000_700  # the start of a quarter hour in 2033
@@ -239,12 +239,12 @@ class Community:
         signature = self.sign(self.keys["curtailer"], message)
         return self.send(self.carrier, "curtail", member.account, interval, quantity_milli_wh, *signature)
 
-    def carry(self, interval: int, round_: int, prices: Sequence[int]) -> CarryWord | None:
-        """Return the carry word that a chunk of this round would find; None at the round's first chunk."""
+    def carries(self, interval: int, round_: int, prices: Sequence[int]) -> Carries:
+        """Return the carry words that a chunk of this round would find."""
         word = RoundWord.of(interval, round_, typed_data.prices_hash(prices)).pack()
         if self.view("round") != word:
-            return None
-        return CarryWord.unpack(self.view("carry"))
+            return NO_CARRIES
+        return CarryWord.unpack(self.view("carries", 0)), CarryWord.unpack(self.view("carries", 1))
 
     def chunk(
         self,
@@ -269,7 +269,7 @@ class Community:
             fills=fills,
             tariffs=tariffs if readings else (),
             readings=readings,
-            carry=self.carry(interval, round_, prices),
+            carries=self.carries(interval, round_, prices),
         )
         return call
 

@@ -18,7 +18,7 @@ from eth_hash.auto import keccak
 from market.orders import Order
 from node.chain import typed_data
 from node.chain.typed_data import Chunk, CompactSignature, Domain, LocalSigner, Tariff
-from node.chain.words import CarryWord, RoundWord
+from node.chain.words import NO_CARRIES, Carries, RoundWord
 
 _ORDER: Final = "(uint256,uint256,bool,uint256,uint256,uint256,uint256,int256)"
 SETTLE: Final = (
@@ -100,30 +100,29 @@ def seal(
     order_hashes: Sequence[bytes] | None = None,
     tariffs: Sequence[Tariff] = (),
     readings: Sequence[SignedReading] = (),
-    carry: CarryWord | None = None,
-) -> tuple[SettleCall, CarryWord | None]:
+    carries: Carries = NO_CARRIES,
+) -> tuple[SettleCall, Carries]:
     """Sign a chunk as the operator.
 
     Parameters
     ----------
     order_hashes : Sequence[bytes], optional
         The hashes of the fills' orders where they are known; computed otherwise.
-    carry : CarryWord, optional
-        The carry word that the chunk before left in the same round; None at a round's first chunk.
+    carries : Carries, optional
+        The carry words that the chunk before left in the same round; none at a round's first chunk.
 
     Returns
     -------
-    tuple[SettleCall, CarryWord | None]
-        The chunk, and the carry word that it leaves.
+    tuple[SettleCall, Carries]
+        The chunk, and the carry words that it leaves.
     """
     done = typed_data.NOTHING_DONE
     if order_hashes is None:
         order_hashes = [typed_data.order_hash(domain, fill.order) for fill in fills]
+    carried = list(carries)
     for fill, name in zip(fills, order_hashes, strict=True):
-        filled = CarryWord.of(name, fill.quantity_milli_wh)
-        if carry is not None and carry.tag == filled.tag:
-            filled = CarryWord(filled.tag, carry.filled_milli_wh + fill.quantity_milli_wh)
-        carry = filled
+        carry = carried[fill.order.is_buy].after(name, fill.quantity_milli_wh)
+        carried[fill.order.is_buy] = carry
         done = typed_data.done_fill(done, carry.pack(), fill.sold_milli_wh)
     for reading in readings:
         done = typed_data.done_reading(done, reading.account, reading.register_milli_wh)
@@ -139,7 +138,7 @@ def seal(
         tuple(tariffs),
         tuple(readings),
     )
-    return call, carry
+    return call, (carried[0], carried[1])
 
 
 def settle_calldata(call: SettleCall) -> bytes:

@@ -139,8 +139,8 @@ class Projection:
             ledger.next_sequence = state.next_sequence
             ledger.interval, ledger.round = state.interval, state.round
             ledger.prices_micro_per_kwh = None if state.prices is None else tuple(json.loads(state.prices))
-            tag, filled = json.loads(state.carry)
-            ledger.carry = Carry(bytes.fromhex(tag), filled)
+            sells, buys = (Carry(bytes.fromhex(tag), filled) for tag, filled in json.loads(state.carries))
+            ledger.carries = sells, buys
         for row in connection.execute(select(chain_tariffs)):
             ledger.tariffs[row.interval] = tuple(Tariff(*pair) for pair in json.loads(row.tariffs))
         self._mirror = Mirror(self._deployment, ledger, owners, self._remember)
@@ -188,5 +188,5 @@ def _state_row(ledger: Ledger) -> dict[str, Any]:
         "interval": ledger.interval,
         "round": ledger.round,
         "prices": None if prices is None else json.dumps(prices),
-        "carry": json.dumps([ledger.carry.tag.hex(), ledger.carry.filled_milli_wh]),
+        "carries": json.dumps([[carry.tag.hex(), carry.filled_milli_wh] for carry in ledger.carries]),
     }

@@ -8,12 +8,12 @@ The layouts are those beside the contracts' storage (contracts/ledger.vy, regist
 | key | agent 160, epoch 24, since 24, zone 8, capacity 40 |
 | meter | unused 48, next meter's first interval or NEVER 24, newest curtailed interval 24, meter 160 |
 | round | interval 24, round 8, hash of the prices 224 |
-| carry | order hash 208, filled 48 |
+| carry, of sells and of buys | order hash 208, filled 48 |
 
 Each class packs itself into an integer and reads itself from one; a field that does not fit is refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from node.chain.ports import Address
@@ -253,15 +253,22 @@ class RoundWord:
 
 @dataclass(frozen=True, slots=True)
 class CarryWord:
-    """The order that was filled last in a round, and how much of it: the next chunk may go on with it."""
+    """The sell, or buy, that was filled last in a round, and how much of it: a chunk may go on with it."""
 
-    tag: int
-    filled_milli_wh: int
+    tag: int = 0
+    filled_milli_wh: int = 0
 
     @classmethod
     def of(cls, order_hash: bytes, filled_milli_wh: int) -> Self:
         """Build it from an order's hash."""
         return cls(int.from_bytes(order_hash, "big") >> (256 - HASH_BITS), filled_milli_wh)
+
+    def after(self, order_hash: bytes, quantity_milli_wh: int) -> Self:
+        """Return the word after a fill of its side: it goes on with the same order, or begins another."""
+        filled = self.of(order_hash, quantity_milli_wh)
+        if filled.tag != self.tag:
+            return filled
+        return replace(filled, filled_milli_wh=self.filled_milli_wh + quantity_milli_wh)
 
     def pack(self) -> int:
         """Return the storage word.
@@ -284,3 +291,10 @@ class CarryWord:
         bits = _Unpacker(word)
         filled = bits.unsigned(CARRIED_BITS)
         return cls(bits.unsigned(HASH_BITS), filled)
+
+
+Carries = tuple[CarryWord, CarryWord]
+"""The carry words of sells and of buys: `carries[order.is_buy]`."""
+
+NO_CARRIES: Final[Carries] = (CarryWord(), CarryWord())
+"""What a round begins with."""

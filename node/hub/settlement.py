@@ -23,7 +23,7 @@ from node.chain.contracts import Contracts, Deployment
 from node.chain.keys import LocalSigner
 from node.chain.sender import ContractCall, Sender
 from node.chain.typed_data import CompactSignature, Tariff
-from node.chain.words import CarryWord
+from node.chain.words import NO_CARRIES
 from node.hub.metering import load_tariffs
 from node.store.tables_market import chunks, curtailments, fills, orders, prices, readings
 
@@ -112,14 +112,14 @@ class Settlement:
         newest = connection.execute(select(func.max(chunks.c.sequence))).scalar()
         sequence = 0 if newest is None else newest + 1
         by_number = {round_.number: round_ for round_ in rounds}
-        carry: CarryWord | None = None
+        carries = NO_CARRIES
         before: int | None = None
         for plan in plans:
             round_ = by_number[plan.round]
-            carry = carry if plan.round == before else None
+            carries = carries if plan.round == before else NO_CARRIES
             before = plan.round
             read = [by_account[account] for account in plan.reading_accounts.tolist()]
-            call, carry = calldata.seal(
+            call, carries = calldata.seal(
                 self._operator,
                 self._deployment.domain,
                 sequence=sequence,
@@ -133,7 +133,7 @@ class Settlement:
                 order_hashes=[round_.order_hashes[row] for row in plan.rows.tolist()],
                 tariffs=tariff if read else (),
                 readings=read,
-                carry=carry,
+                carries=carries,
             )
             outbox_id = self._enqueue(connection, "chunk", f"{sequence}", calldata.settle_calldata(call))
             connection.execute(

@@ -119,7 +119,7 @@ chain_state = Table(
     Column("interval", Integer, nullable=False),
     Column("round", Integer, nullable=False),
     Column("prices", Text),  # JSON
-    Column("carry", Text, nullable=False),  # JSON: tag, filled
+    Column("carries", Text, nullable=False),  # JSON: [tag, filled] of sells and of buys
 )
 
 chain_tariffs = Table(

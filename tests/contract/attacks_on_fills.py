@@ -256,7 +256,7 @@ def a_seller_receives_less_than_his_limit_by_the_fee(w: World) -> Act:
     return lambda: w.do(*fills)
 
 
-# ---------------------------------------------------------------- lanes and the carry
+# ---------------------------------------------------------------- lanes and the carry words
 
 
 @attack("settlement: lane")
@@ -268,7 +268,38 @@ def a_lane_is_filled_by_two_orders(w: World) -> Act:
 @attack("settlement: lane")
 def an_order_is_filled_again_after_another_one(w: World) -> Act:
     sale = w.sell(500, order_quantity_milli_wh=1000)
-    fills = [sale, w.buy(1000), sale]
+    fills = [sale, w.sell(500, lane=1), w.buy(1500), sale]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: lane")
+def a_bid_is_filled_again_after_another_one(w: World) -> Act:
+    bid = w.buy(500, order_quantity_milli_wh=1000)
+    fills = [bid, w.buy(500, lane=1), w.sell(1500), bid]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: lane")
+def an_order_is_filled_again_in_the_next_chunk_after_another_one(w: World) -> Act:
+    sale = w.sell(500, order_quantity_milli_wh=1000)
+    w.do(sale, w.sell(500, lane=1), w.buy(1000))
+    fills = [sale, w.buy(500, lane=1)]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: lane")
+def a_bid_is_filled_again_in_the_next_chunk_after_another_one(w: World) -> Act:
+    bid = w.buy(500, order_quantity_milli_wh=1000)
+    w.do(w.sell(1000), bid, w.buy(500, lane=1))
+    fills = [w.sell(500, lane=1), bid]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: lane")
+def a_sale_passes_for_the_bid_that_is_carried(w: World) -> Act:
+    # same account, same lane: only the side, and so the hash, differs
+    w.do(w.sell(500, member=w.ann), w.buy(500, order_quantity_milli_wh=1000))
+    fills = [w.sell(500, member=w.ben, order_quantity_milli_wh=1000), w.buy(500, member=w.zoe)]
     return lambda: w.do(*fills)
 
 
@@ -301,9 +332,49 @@ def parts_of_an_order_add_up_to_more_than_it(w: World) -> Act:
 
 
 @attack("settlement: quantity")
+def parts_of_an_order_with_the_other_side_between_them_add_up_to_more_than_it(w: World) -> Act:
+    sale = w.sell(600, order_quantity_milli_wh=1000)
+    fills = [sale, w.buy(1200), sale]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: quantity")
+def parts_of_a_bid_with_the_other_side_between_them_add_up_to_more_than_it(w: World) -> Act:
+    bid = w.buy(600, order_quantity_milli_wh=1000)
+    fills = [bid, w.sell(1200), bid]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: quantity")
 def a_carried_order_is_overfilled_in_the_next_chunk(w: World) -> Act:
     sale = w.sell(600, order_quantity_milli_wh=1000)
     w.do(w.buy(600), sale)
+    fills = [sale, w.buy(600, lane=1)]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: quantity")
+def a_carried_bid_is_overfilled_in_the_next_chunk(w: World) -> Act:
+    bid = w.buy(600, order_quantity_milli_wh=1000)
+    w.do(bid, w.sell(600))
+    fills = [w.sell(600, lane=1), bid]
+    return lambda: w.do(*fills)
+
+
+@attack("settlement: quantity")
+def orders_of_both_sides_are_carried_and_one_is_overfilled(w: World) -> Act:
+    # an accomplice bids for more than was ever offered: what is oversold the supplier would have to deliver
+    sale, bid = w.sell(400, order_quantity_milli_wh=1000), w.buy(400, order_quantity_milli_wh=100_000)
+    w.do(sale, bid)
+    w.do(bid, sale)
+    return lambda: w.do(sale, bid)
+
+
+@attack("settlement: quantity")
+def a_carried_order_is_overfilled_after_a_chunk_of_readings(w: World) -> Act:
+    sale = w.sell(600, order_quantity_milli_wh=1000)
+    w.do(sale, w.buy(600))
+    w.do(readings=[w.meter(w.zoe)])
     fills = [sale, w.buy(600, lane=1)]
     return lambda: w.do(*fills)
 

@@ -119,7 +119,7 @@ class Model:
         self.curtailed: dict[tuple[int, int], int] = {}
         self.sequence = 0
         self.newest: tuple[int, int, tuple[int, ...]] = (0, 0, ())
-        self.carried: tuple[Order, int] | None = None
+        self.carried: dict[bool, tuple[Order, int]] = {}  # by side
 
     def act(self, deed: Callable[["Model"], None]) -> "Model":
         """Return the model after a deed; this one is left as it was."""
@@ -238,7 +238,7 @@ class Model:
         if (c.interval, c.round, c.prices) != self.newest:
             need((c.interval, c.round) > self.newest[:2], "settlement: round")
             need(all(abs(price) <= p.price_cap_micro_per_kwh for price in c.prices), "settlement: price")
-            self.newest, self.carried = (c.interval, c.round, c.prices), None
+            self.newest, self.carried = (c.interval, c.round, c.prices), {}
         sold = bought = income = 0
         for order, quantity in c.fills:
             zone = self._zone(order.account)
@@ -268,15 +268,16 @@ class Model:
         need(a.owed <= 0, "settlement: in debt")
         need(interval > a.read, "settlement: read")
         need(interval - a.read <= MAX_UNREAD, "settlement: unread")
-        need(0 < quantity <= order.quantity, "settlement: quantity")
+        need(quantity > 0, "settlement: quantity")
         filled = quantity
-        if self.carried is not None and self.carried[0] == order:
-            filled += self.carried[1]
+        last, so_far = self.carried.get(order.is_buy, (None, 0))
+        if last == order:
+            filled += so_far
         else:
             need(order.lane < 32 and (interval, order.lane) not in a.lanes, "settlement: lane")
             a.lanes.add((interval, order.lane))
         need(filled <= order.quantity, "settlement: quantity")
-        self.carried = order, filled
+        self.carried[order.is_buy] = order, filled
         fee = self.p.fee_micro_per_kwh
         if order.is_buy:
             need(price + fee <= order.limit, "settlement: limit")

@@ -88,6 +88,28 @@ def a_result_may_be_cut_in_the_middle_of_an_order(w: World) -> None:
 
 
 @rule
+def orders_of_both_sides_may_be_cut_by_any_number_of_chunks(w: World) -> None:
+    fee, price = w.parameters.fee_micro_per_kwh, ZONE_PRICES[0]
+    sale, bid = w.sell(100, order_quantity_milli_wh=500), w.buy(100, order_quantity_milli_wh=500)
+    ann, ben = w.balance(w.ann), w.balance(w.ben)
+    for _ in range(3):
+        w.do(sale, bid)
+    w.do(bid, sale, bid, sale)
+    assert (w.word(w.ann).position_milli_wh, w.word(w.ben).position_milli_wh) == (500, -500)
+    assert (w.word(w.ann).lanes, w.word(w.ben).lanes) == (1, 1)
+    assert (w.balance(w.ann) - ann, w.balance(w.ben) - ben) == (500 * (price - fee), -500 * (price + fee))
+
+
+@rule
+def readings_may_stand_between_the_parts_of_an_order(w: World) -> None:
+    sale = w.sell(500, order_quantity_milli_wh=1000)
+    w.do(sale, w.buy(500))
+    w.do(readings=[w.meter(w.zoe)])
+    w.do(sale, w.buy(500, lane=1), readings=[w.meter(w.ann, 1000)])
+    assert w.word(w.ann).register_milli_wh == 1000
+
+
+@rule
 def one_order_may_be_filled_in_every_interval_of_its_validity(w: World) -> None:
     sale, bid = w.sell(100, last=w.t + 1), w.buy(100, last=w.t + 1)
     w.do(sale, bid)

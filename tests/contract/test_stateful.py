@@ -168,17 +168,34 @@ class Contracts_against_model(RuleBasedStateMachine):
             r.shuffle(sides)
             found += [(self.order(r, who, buys, quantity, interval), quantity) for who, buys in sides]
         carried = self.model.carried
-        if carried is not None and interval == self.model.newest[0] and r.random() < 0.3:
-            order, filled = carried
-            left = max(order.quantity - filled, 1)
-            others = [n for n in unread if n != order.account]
-            if others and order.account in unread:
-                other = self.order(r, r.choice(others), not order.is_buy, left, interval)
-                found = [(order, left), (other, left)]
+        if carried and interval == self.model.newest[0] and r.random() < 0.4:
+            found = self.continuation(r, interval, unread)
         if found and r.random() < 0.03:
             row = r.randrange(len(found))
             found[row] = (found[row][0], found[row][1] + r.choice([-1, 1]))
         return found
+
+    def continuation(self, r: Random, interval: int, unread: list[int]) -> list[tuple[Order, int]]:
+        """Return fills that go on with the order filled last on either side, or on both."""
+        carried = dict(self.model.carried)
+        if len(carried) == 2 and r.random() < 0.5:
+            left = min(order.quantity - filled for order, filled in carried.values())
+            quantity = left if left > 0 and r.random() < 0.9 else left + 1
+            found = [(order, quantity) for order, _ in carried.values()]
+            r.shuffle(found)
+            return found
+        order, filled = carried[r.choice(list(carried))]
+        left = max(order.quantity - filled, 1)
+        others = [n for n in unread if n != order.account]
+        if not others or order.account not in unread:
+            return []
+        other = self.order(r, r.choice(others), not order.is_buy, left, interval)
+        part = left // 2
+        # the other side's order is filled between two parts of this one
+        parts = (
+            [(order, part), (other, left), (order, left - part)] if part else [(order, left), (other, left)]
+        )
+        return parts if r.random() < 0.8 else parts[::-1]
 
     def reading(self, r: Random, account: int, interval: int) -> Reading:
         """Return a register near what was promised; sometimes wrong in one thing."""

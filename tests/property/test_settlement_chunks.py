@@ -40,15 +40,6 @@ def fill_of(account, lane, sold, quantity):
     return Fill(order, hashlib.sha256(repr((account, lane)).encode()).digest(), quantity)
 
 
-def widest(sold):
-    """The most orders of the other side that any order can meet, whatever their sequence."""
-    sells, buys = np.sort(sold[sold > 0]), np.sort(-sold[sold < 0])
-    return max(
-        int(np.searchsorted(np.cumsum(small), large.max())) + 2
-        for large, small in ((sells, buys), (buys, sells))
-    )
-
-
 @st.composite
 def round_results(draw):
     """Fills of one interval: each sell is laid on buys from a zone that is as dear, or dearer."""
@@ -68,7 +59,7 @@ def round_results(draw):
 
 
 @settings(deadline=None)
-@given(round_results(), st.integers(3, 9), st.booleans())
+@given(round_results(), st.integers(2, 9), st.booleans())
 def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, most, with_readings):
     prices, sells, buys, sell_zones, buy_zones, lanes = result
     sold = np.array(sells + [-b for b in buys])
@@ -87,8 +78,6 @@ def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, mos
     zone_of = dict(zip(account.tolist(), zone.tolist(), strict=True))
     fills = RoundFills(0, account, sold, np.array(prices)[zone])
     readers = np.unique(account) if with_readings else NOBODY
-    if widest(sold) > most - 1:
-        most = sold.size + 1  # else an order may need a third chunk, see the test below
     plans = plan_chunks([fills], readers, max_fills=most)
 
     ledger = ledger_of(zone_of.keys(), zone_of.values())
@@ -126,32 +115,29 @@ def test_every_cut_settles_and_leaves_the_same_balances_as_one_chunk(result, mos
         assert state.balance_pico - state.owed_pico == 10**18 + income
 
 
-def one_large_buyer(sells):
-    n = len(sells)
-    return RoundFills(0, np.arange(2, n + 3), np.array([*sells, -sum(sells)]), np.zeros(n + 1, np.int64))
-
-
-def test_order_that_meets_too_many_others_is_refused_with_the_way_out():
-    small = GasModel(limit=150_000 + 5 * 22_000)
-    with pytest.raises(SettlementError, match="several lanes"):
-        plan_chunks([one_large_buyer([1] * 12)], NOBODY, gas=small)
-    plans = plan_chunks([one_large_buyer([1] * 254)], NOBODY)
-    assert [p.rows.size for p in plans] == [128, 128]
-    with pytest.raises(SettlementError, match="several lanes"):
-        plan_chunks([one_large_buyer([1] * 255)], NOBODY)
-
-
-def test_large_orders_are_laid_beside_large_ones_where_one_would_need_a_third_chunk():
-    # in the order of accounts the large buy would meet 300 small sells; two large sells serve it instead
-    sells = [1] * 300 + [500, 500]
-    sold = np.array([*sells, -1000, *[-1] * 300])
-    fills = RoundFills(0, np.arange(2, sold.size + 2), sold, np.zeros(sold.size, np.int64))
-    plans = plan_chunks([fills], NOBODY)
-    filled = np.zeros(sold.size, np.int64)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_order_may_meet_any_number_of_others(sign):
+    n = 10_000
+    sold = sign * np.array([n, *[-1] * n])
+    fills = RoundFills(0, np.arange(2, n + 3), sold, np.zeros(n + 1, np.int64))
+    plans = plan_chunks([fills], NOBODY, max_fills=100)
+    # the wide order takes one place in every chunk
+    assert [plan.rows.size for plan in plans] == [100] * 101 + [2]
+    assert all((plan.rows == 0).sum() == 1 for plan in plans)
+    filled = np.zeros(n + 1, np.int64)
     for plan in plans:
+        assert (sold[plan.rows] // np.abs(sold[plan.rows]) * plan.quantity_milli_wh).sum() == 0
         np.add.at(filled, plan.rows, plan.quantity_milli_wh)
     assert filled.tolist() == np.abs(sold).tolist()
-    assert max(plan.rows.size for plan in plans) <= 128
+
+
+def test_chunks_are_as_full_as_they_can_be():
+    # borders at 10, 20, 30: two sells and a buy, or two buys and a sell
+    sold = np.array([10, 20, -20, -10])
+    fills = RoundFills(0, np.arange(2, 6), sold, np.zeros(4, np.int64))
+    for most, parts in ((2, [2, 2, 2]), (3, [3, 2]), (4, [4])):
+        plans = plan_chunks([fills], NOBODY, max_fills=most)
+        assert [plan.rows.size for plan in plans] == parts
 
 
 def test_every_chunk_stays_within_its_gas():
@@ -170,7 +156,7 @@ BALANCED = RoundFills(0, np.array([2, 3]), np.array([5, -5]), np.zeros(2, np.int
 @pytest.mark.parametrize(
     ("rounds", "readers", "options", "message"),
     [
-        ([BALANCED], [], {"max_fills": 2}, "cannot balance"),
+        ([BALANCED], [], {"max_fills": 1}, "cannot balance"),
         ([BALANCED, BALANCED], [], {}, "growing order"),
         ([RoundFills(0, np.array([2]), np.array([5]), np.array([0]))], [], {}, "sells 5 mWh more"),
         ([], [2], {}, "need a round"),

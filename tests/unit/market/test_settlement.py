@@ -211,7 +211,7 @@ def test_order_cut_at_a_chunks_border_counts_as_one_fill(ledger):
     assert effect.fills_done[-1] == (int.from_bytes(fill(BUY).order_hash[:26], "big") << 48 | 400, -400)
     settle(ledger, chunk(fill(BUY, 600), fill(b), sequence=1), NOW_S)
     assert ledger.accounts[BUYER].position_milli_wh == -1000
-    assert ledger.carry.filled_milli_wh == 600
+    assert [carry.filled_milli_wh for carry in ledger.carries] == [600, 1000]
 
 
 def test_meter_exchange_goes_on_from_the_new_meters_register(ledger):

@@ -106,10 +106,11 @@ def test_a_seal_carries_an_order_over_the_border_of_a_chunk() -> None:
     order = Order(2, 1, False, 0, 5, 5, 1000, 0)
     part = SignedFill(order, 300, CompactSignature(1, 2))
     common = {"interval": 5, "round_": 0, "prices_micro_per_kwh": (7,), "fills": [part]}
-    _, carry = seal(OPERATOR, DOMAIN, sequence=0, **common)  # type: ignore[arg-type]
+    _, carries = seal(OPERATOR, DOMAIN, sequence=0, **common)  # type: ignore[arg-type]
     name = order_hash(DOMAIN, order)
-    assert carry == CarryWord.of(name, 300)
-    _, carry = seal(OPERATOR, DOMAIN, sequence=1, carry=carry, order_hashes=[name], **common)  # type: ignore[arg-type]
-    assert carry == CarryWord.of(name, 600)
-    _, fresh = seal(OPERATOR, DOMAIN, sequence=2, carry=CarryWord.of(keccak(b"other"), 9), **common)  # type: ignore[arg-type]
-    assert fresh == CarryWord.of(name, 300)
+    assert carries == (CarryWord.of(name, 300), CarryWord())
+    _, carries = seal(OPERATOR, DOMAIN, sequence=1, carries=carries, order_hashes=[name], **common)  # type: ignore[arg-type]
+    assert carries == (CarryWord.of(name, 600), CarryWord())
+    other = CarryWord.of(keccak(b"other"), 9)
+    _, fresh = seal(OPERATOR, DOMAIN, sequence=2, carries=(other, other), **common)  # type: ignore[arg-type]
+    assert fresh == (CarryWord.of(name, 300), other)
