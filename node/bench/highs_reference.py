@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,14 +61,17 @@ def solve(
     upper = np.concatenate(
         [orders.quantity_milli_wh, tree.export_cap_milli_wh[edges], tree.import_cap_milli_wh[edges]]
     ).astype(np.float64)
+    # The stubs know neither sparse constraints nor options built at run time.
+    constraints: Any = balance
+    options: Any = {} if time_limit_s is None else {"time_limit": time_limit_s}
     started = time.process_time()
     result = linprog(
         cost,
-        A_eq=balance,
+        A_eq=constraints,
         b_eq=np.zeros(n_nodes),
         bounds=np.stack([np.zeros(upper.size), upper], axis=1),
         method="highs",
-        options={} if time_limit_s is None else {"time_limit": time_limit_s},
+        options=options,
     )
     seconds = time.process_time() - started
     return Optimum(-float(result.fun), seconds) if result.status == 0 else None
