@@ -1,9 +1,9 @@
 """What every endpoint works with: the community, its store, and a door that takes one order at a time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy import Connection
@@ -20,6 +20,14 @@ class Context:
 
     community: Community
     door: threading.Lock = field(default_factory=threading.Lock)
+    _drawn: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    def once(self, name: str, of: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` makes; made again only when `of`, what it depends on, has changed."""
+        known = self._drawn.get(name)
+        if known is None or known[0] != of:
+            known = self._drawn[name] = (of, make())
+        return known[1]
 
     def span(self, start: str | None, end: str | None) -> range:
         """Return the intervals of a half-open time range; open ends reach everything."""

@@ -5,11 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, select_autoescape
+from sqlalchemy import func, select
 
-from node.api.context import Db, Here
+from node.api.context import Context, Db, Here
 from node.report import queries, terminal, writing
 from node.report.html import plotly_js
-from node.report.summary import DEFINITIONS, summarise
+from node.report.summary import DEFINITIONS, Summary, summarise
+from node.store.tables_chain import blocks
 
 router = APIRouter(tags=["page"])
 _TEMPLATES = Environment(loader=PackageLoader("node.api"), autoescape=select_autoescape())
@@ -37,14 +39,31 @@ def figures(here: Here, db: Db) -> dict[str, Any]:
     span = queries.delivered_span(db)
     if not span:
         return {}
-    summary = summarise(db, here.community.scenario)
-    return writing.figures(db, here.community.scenario, span) | {"bills": writing.bills_figure(summary)}
+    scenario = here.community.scenario
+
+    def draw() -> dict[str, Any]:
+        bills = writing.bills_figure(_summarise(here, db, span))
+        return writing.figures(db, scenario, span) | {"bills": bills}
+
+    found: dict[str, Any] = here.once("figures", _state(db, span), draw)
+    return found
 
 
 @router.get("/v1/summary")
 def summary(here: Here, db: Db) -> dict[str, Any]:
     """Return the figures of what has been delivered so far; `figures` holds them as text for people."""
-    if not queries.delivered_span(db):
+    span = queries.delivered_span(db)
+    if not span:
         return {"figures": [], "bills": []}
-    found = summarise(db, here.community.scenario)
+    found = _summarise(here, db, span)
     return found.as_json() | {"figures": terminal.figures(found)}
+
+
+def _summarise(here: Context, db: Db, span: range) -> Summary:
+    found: Summary = here.once("summary", _state(db, span), lambda: summarise(db, here.community.scenario))
+    return found
+
+
+def _state(db: Db, span: range) -> tuple[int, int | None]:
+    """Return what figures depend on: the newest metered interval and the newest block."""
+    return span.stop, db.execute(select(func.max(blocks.c.number))).scalar()

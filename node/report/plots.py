@@ -18,6 +18,7 @@ Figure = dict[str, Any]
 SKY, ORANGE, GREEN, BLUE = "#56B4E9", "#E69F00", "#009E73", "#0072B2"
 VERMILION, PURPLE, YELLOW, GREY = "#D55E00", "#CC79A7", "#F0E442", "#8A8F98"
 CENT_PER_CREDIT = 100
+TIME_AXIS = {"title": {"text": "time, UTC"}, "type": "date"}
 KIND_COLOURS = {
     "load": BLUE,
     "solar": YELLOW,
@@ -33,18 +34,21 @@ KIND_COLOURS = {
 
 def _figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
     base = {
-        "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
+        "title": {"text": title},  # pages show it as a heading, which wraps on small screens
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24292f"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 64, "r": 64, "t": 56, "b": 48},
-        "legend": {"orientation": "h", "y": -0.18},
+        "margin": {"l": 52, "r": 16, "t": 8, "b": 44},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hovermode": "x unified",
     }
     for axis in ("xaxis", "yaxis", "yaxis2"):
         if axis in layout or axis != "yaxis2":
-            style = {"gridcolor": "#e6e8eb", "zerolinecolor": "#b8bdc4"}
+            style = {"gridcolor": "#e6e8eb", "zerolinecolor": "#b8bdc4", "automargin": True}
             layout[axis] = style | layout.get(axis, {})
+    for trace in data:
+        if trace["type"] == "scatter":
+            trace.setdefault("mode", "lines")  # plotly would add markers where there are few points
     return {"data": data, "layout": base | layout}
 
 
@@ -68,7 +72,8 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
     colours = {
         "solar": YELLOW,
         "supplier": GREY,
-        "storage content": GREEN,
+        "from": GREEN,
+        "into": GREEN,
         "losses": VERMILION,
         "community": "#cfd6dd",
     }
@@ -86,7 +91,7 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
                     "pad": 18,
                     "thickness": 18,
                     "line": {"width": 0},
-                    "color": [colours.get(n.split(" (")[0], BLUE) for n in names],
+                    "color": [colours.get(n.split(" ")[0], BLUE) for n in names],
                 },
                 "link": {
                     "source": [index[f[0]] for f in flows],
@@ -97,6 +102,7 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
             }
         ],
         hovermode="closest",
+        margin={"l": 8, "r": 8, "t": 8, "b": 24},
     )
 
 
@@ -113,9 +119,9 @@ def _flows(
             name = "driving" if kind == "ev" else kind
             flows.append(("community", name, energy["sink_wh"]))
         if energy["stored_delta_wh"] > 0:
-            flows.append(("community", f"stored ({kind})", energy["stored_delta_wh"]))
+            flows.append(("community", f"into {kind}", energy["stored_delta_wh"]))
         elif energy["stored_delta_wh"] < 0:
-            flows.append((f"taken from store ({kind})", "community", -energy["stored_delta_wh"]))
+            flows.append((f"from {kind}", "community", -energy["stored_delta_wh"]))
     flows.append(("community", "losses", loss_wh))
     return [flow for flow in flows if flow[2] > 1e-6]
 
@@ -163,12 +169,14 @@ def prices(grid: IntervalGrid, series: Sequence[PriceSeries], tariff: np.ndarray
         data,
         barmode="stack",
         bargap=0,
+        xaxis=TIME_AXIS,
         yaxis={"title": {"text": "ct per kWh"}, "rangemode": "tozero"},
         yaxis2={
             "title": {"text": "kWh per interval"},
             "overlaying": "y",
             "side": "right",
             "showgrid": False,
+            "tickmode": "auto",
             "rangemode": "tozero",
         },
     )
@@ -215,6 +223,7 @@ def storage(grid: IntervalGrid, series: Sequence[StorageSeries]) -> Figure:
     return _figure(
         "State of charge, with the owners' reserve dotted",
         data,
+        xaxis=TIME_AXIS,
         yaxis={"title": {"text": "% of capacity"}, "range": [0, 102]},
     )
 
@@ -295,6 +304,7 @@ def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
         "Network loading (import above, export below zero)",
         data,
         shapes=limits,
+        xaxis=TIME_AXIS,
         yaxis={"title": {"text": "% of capacity"}},
     )
 
@@ -321,5 +331,5 @@ def bills(names: Sequence[str], market_credits: Sequence[float], supplier_credit
         ],
         barmode="group",
         yaxis={"title": {"text": "credits"}},
-        xaxis={"tickangle": -40, "automargin": True},
+        xaxis={"tickangle": -40},
     )

@@ -239,15 +239,31 @@ class MeritOrder:
     volume_milli_wh: int
 
 
-def busiest_round(connection: Connection, span: range) -> tuple[int, int] | None:
-    """Return the (interval, round) with the greatest volume, None if nothing traded."""
+def telling_round(connection: Connection, span: range) -> tuple[int, int] | None:
+    """Return the (interval, round) whose merit order tells most, None if nothing traded.
+
+    Of the rounds with at least half the greatest volume that one in which the most different limits were
+    filled: the busiest of all is often two flat lines, everybody offering against the same tariff.
+    """
+    in_span = (rounds.c.interval >= span.start, rounds.c.interval < span.stop)
+    most = connection.execute(select(func.max(rounds.c.volume_milli_wh)).where(*in_span)).scalar()
+    if not most:
+        return None
     row = connection.execute(
         select(rounds.c.interval, rounds.c.round)
-        .where(rounds.c.interval >= span.start, rounds.c.interval < span.stop, rounds.c.volume_milli_wh > 0)
-        .order_by(rounds.c.volume_milli_wh.desc(), rounds.c.interval, rounds.c.round)
+        .join(fills, (fills.c.interval == rounds.c.interval) & (fills.c.round == rounds.c.round))
+        .join(orders, orders.c.sequence == fills.c.sequence)
+        .where(*in_span, rounds.c.volume_milli_wh * 2 >= most)
+        .group_by(rounds.c.interval, rounds.c.round, rounds.c.volume_milli_wh)
+        .order_by(
+            func.count(orders.c.limit_micro_per_kwh.distinct()).desc(),
+            rounds.c.volume_milli_wh.desc(),
+            rounds.c.interval,
+            rounds.c.round,
+        )
         .limit(1)
-    ).one_or_none()
-    return None if row is None else (row.interval, row.round)
+    ).one()
+    return row.interval, row.round
 
 
 def merit_order(connection: Connection, interval: int, round_number: int, zone: int = 0) -> MeritOrder | None:

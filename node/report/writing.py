@@ -23,9 +23,9 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
         "storage": plots.storage(grid, queries.storage_series(connection, span)),
     }
-    busiest = queries.busiest_round(connection, span)
-    if busiest is not None:
-        book = queries.merit_order(connection, *busiest)
+    chosen = queries.telling_round(connection, span)
+    if chosen is not None:
+        book = queries.merit_order(connection, *chosen)
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
     result["network"] = plots.network(grid, queries.loading(connection, span))
