@@ -61,13 +61,12 @@ def solve(
     upper = np.concatenate(
         [orders.quantity_milli_wh, tree.export_cap_milli_wh[edges], tree.import_cap_milli_wh[edges]]
     ).astype(np.float64)
-    # The stubs know neither sparse constraints nor options built at run time.
-    constraints: Any = balance
-    options: Any = {} if time_limit_s is None else {"time_limit": time_limit_s}
+    solve: Any = linprog  # its stubs know neither sparse constraints nor options built at run time
+    options = {} if time_limit_s is None else {"time_limit": time_limit_s}
     started = time.process_time()
-    result = linprog(
+    result = solve(
         cost,
-        A_eq=constraints,
+        A_eq=balance,
         b_eq=np.zeros(n_nodes),
         bounds=np.stack([np.zeros(upper.size), upper], axis=1),
         method="highs",
