@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Final, NewType, get_type_hints
 from node.errors import Permanent
 
 FORMAT: Final = 1
+# A record has six brackets at most; a name may hold some more.
+_MAX_BRACKETS: Final = 1_000
 Pico = NewType("Pico", int)
 
 
@@ -342,19 +344,33 @@ def _plain(value: Any, wanted: Any) -> Any:
     return value
 
 
+def parse(text: str) -> Any:
+    """Return what a JSON text says.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or has so many brackets that a nest of them could exhaust the reader's stack.
+    """
+    if text.count("[") + text.count("{") > _MAX_BRACKETS:
+        raise ValueError("too many brackets")
+    return json.loads(text)
+
+
 def _record(number: int, line: str) -> Any:
     try:
-        plain = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        plain = parse(line)
+    except ValueError as error:
         raise BundleError(number, "no JSON") from error
-    kind = KINDS.get(plain.pop("kind", None)) if isinstance(plain, dict) else None
+    name = plain.pop("kind", None) if isinstance(plain, dict) else None
+    kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise BundleError(number, f"of no known kind: expected one of {', '.join(KINDS)}")
     wanted = _types(kind)
     if plain.keys() != wanted.keys():
         odd = sorted(plain.keys() ^ wanted.keys())
         raise BundleError(number, f"a line of kind {_NAMES[kind]} with fields missing or unknown: {odd}")
-    values = {name: _value(number, name, plain[name], wanted[name]) for name in wanted}
+    values = {field: _value(number, field, plain[field], wanted[field]) for field in wanted}
     record = kind(**values)
     if _text(record) != line:
         raise BundleError(number, f"{_described(record)} is not in the one form that it has")

@@ -4,7 +4,6 @@ Three signatures make the proof: the agent's on the order, the operator's on its
 the operator's on the transaction that committed to the bundle. No step trusts whoever shows the proof.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import Any
 
 from market.errors import MarketError
 from market.orders import Order, Source
-from node.audit.bundle import Bundle, BundleError, OrderLine, RoundLine, decode
+from node.audit.bundle import Bundle, BundleError, OrderLine, RoundLine, decode, parse
 from node.audit.commitment import bundle_hash
 from node.audit.orders import order_of, signed_by
 from node.audit.record import OPERATOR, ChainRecord, OnChain
@@ -65,7 +64,7 @@ def read_receipt(text: str, record: ChainRecord) -> OrderLine:
         Naming the field or signature that is wrong.
     """
     try:
-        content = json.loads(text)
+        content = parse(text)
         told, answer = content["order"], content["receipt"]
         order = Order(**{name: _typed(told, name) for name in _ORDER_FIELDS})
         order.check()

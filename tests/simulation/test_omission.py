@@ -211,7 +211,7 @@ def test_a_receipt_that_was_tampered_with_is_refused(dropped, part, field, value
         read_receipt(json.dumps(bent), dropped.record())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"order": 1, "receipt": 2}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"order": 1, "receipt": 2}', "[" * 100_000])
 def test_what_is_no_receipt_is_refused(dropped: Dropped, text: str) -> None:
     with pytest.raises(BadReceipt, match="expected an order and its receipt"):
         read_receipt(text, dropped.record())
