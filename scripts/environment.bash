@@ -135,3 +135,22 @@ exec "$python" -P -m node.cli "\$@"
 END
     chmod +x "$venv/bin/symgrid"
 }
+
+# The page's tests need a browser: installs Debian's where it may, else says in one line what is missing.
+want_chromium() {
+    local name sudo=""
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null && return 0
+    done
+    if [ "$(id -u)" != 0 ]; then
+        sudo="sudo -n"
+        $sudo true 2>/dev/null || sudo=none
+    fi
+    if [ "$sudo" != none ] && command -v apt-get >/dev/null; then
+        printf '%s: installing chromium (once)\n' "${0##*/}" >&2
+        { $sudo apt-get update && $sudo apt-get install --yes --no-install-recommends chromium; } \
+            >"$venv/.chromium.log" 2>&1 && return 0
+    fi
+    printf '%s: no chromium found, the tests of the page will fail: install it (Debian: apt-get install chromium)\n' \
+        "${0##*/}" >&2
+}

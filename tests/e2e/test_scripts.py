@@ -196,6 +196,35 @@ def test_slow_proofs_run_in_the_nightly_profile_only(checkout: Path) -> None:
     assert "tests/simulation" in run(checkout / "scripts" / "test", "faults")[1]
 
 
+def test_a_missing_browser_is_told_in_one_line_where_it_may_not_be_installed(
+    checkout: Path, tools: Path
+) -> None:
+    installed(checkout, "exit 0")
+    script(checkout / ".venv" / "bin", "lint-imports", "exit 0")
+    script(tools, "id", "echo 1000")
+    script(tools, "sudo", "exit 1")
+    script(tools, "apt-get", "echo apt-get must not be called; exit 1")
+    status, _, err = run(checkout / "scripts" / "test", path=tools)
+    assert status == 0
+    assert err == (
+        "test: no chromium found, the tests of the page will fail: install it "
+        "(Debian: apt-get install chromium)\n"
+    )
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_a_missing_browser_is_installed_where_it_may_be(checkout: Path, tools: Path, user: str) -> None:
+    installed(checkout, "exit 0")
+    script(checkout / ".venv" / "bin", "lint-imports", "exit 0")
+    script(tools, "id", f"echo {user}")
+    script(tools, "sudo", 'shift; exec "$@"')
+    script(tools, "true", "exit 0")
+    script(tools, "apt-get", f'echo "$@" >> "{tools}/called"')
+    status, _, err = run(checkout / "scripts" / "test", path=tools)
+    assert (status, err) == (0, "test: installing chromium (once)\n")
+    assert (tools / "called").read_text() == "update\ninstall --yes --no-install-recommends chromium\n"
+
+
 def test_unknown_test_profile_is_refused(checkout: Path) -> None:
     assert run(checkout / "scripts" / "test", "nigthly")[::2] == (
         1,
