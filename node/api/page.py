@@ -17,6 +17,14 @@ router = APIRouter(tags=["page"])
 _TEMPLATES = Environment(loader=PackageLoader("node.api"), autoescape=select_autoescape())
 
 
+FIGURES = {"prices": {"data": [], "layout": {"title": {"text": "Price and volume"}}}}
+SUMMARY = {"figures": [["self-sufficiency", "61.4%"]], "traded_milli_wh": 242_280_120}
+
+
+def _example(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {"application/json": {"example": content}}}}
+
+
 @router.get("/", response_class=HTMLResponse, include_in_schema=False)
 def index(here: Here) -> HTMLResponse:
     """Return the page."""
@@ -33,7 +41,10 @@ def plotly() -> Response:
     return Response(plotly_js(), media_type="text/javascript", headers=headers)
 
 
-@router.get("/v1/figures")
+@router.get(
+    "/v1/figures",
+    responses=_example(FIGURES),
+)
 def figures(here: Here, db: Db) -> dict[str, Any]:
     """Return all figures of what has been delivered so far, as plotly figures by name."""
     span = queries.delivered_span(db)
@@ -49,7 +60,10 @@ def figures(here: Here, db: Db) -> dict[str, Any]:
     return found
 
 
-@router.get("/v1/summary")
+@router.get(
+    "/v1/summary",
+    responses=_example(SUMMARY),
+)
 def summary(here: Here, db: Db) -> dict[str, Any]:
     """Return the figures of what has been delivered so far; `figures` holds them as text for people."""
     span = queries.delivered_span(db)

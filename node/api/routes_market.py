@@ -25,7 +25,7 @@ from node.api.forms import hexed, signature, unhexed, utc
 from node.api.pages import Page, after, page
 from node.api.problems import NotFound, Problem
 from node.bus.messages import OrderBatch, Receipt, Refusal, SignedOrder
-from node.report.queries import book_at
+from node.report.books import book_at
 from node.store.tables_market import fills, orders, prices, rounds, tariffs, trades
 
 router = APIRouter(prefix="/v1", tags=["market"])

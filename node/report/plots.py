@@ -10,7 +10,8 @@ import numpy as np
 
 from market.intervals import IntervalGrid
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH
-from node.report.queries import Loading, MeritOrder, PriceSeries, StorageSeries
+from node.report.books import MeritOrder
+from node.report.queries import Loading, PriceSeries, StorageSeries
 
 Figure = dict[str, Any]
 

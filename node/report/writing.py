@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import export, html, plots, queries, terminal
+from node.report import books, export, html, plots, queries, terminal
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -23,9 +23,9 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
         "storage": plots.storage(grid, queries.storage_series(connection, span)),
     }
-    chosen = queries.telling_round(connection, span)
+    chosen = books.telling_round(connection, span)
     if chosen is not None:
-        book = queries.merit_order(connection, *chosen)
+        book = books.merit_order(connection, *chosen)
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
     result["network"] = plots.network(grid, queries.loading(connection, span))
