@@ -8,8 +8,9 @@ from node.chain.keys import LocalSigner
 from node.chain.words import AccountWord
 from tests.contract.model import Model
 
+# short delays, so that 50 steps reach what comes after them
 PARAMETERS = Parameters(
-    notice_intervals=4, fill_window_s=3_600, exit_delay_s=15 * 900, role_delay_s=20 * 900, record_for_s=3_600
+    notice_intervals=2, fill_window_s=1_800, exit_delay_s=9 * 900, role_delay_s=12 * 900, record_for_s=3_600
 )
 CAPACITY_MILLI_WH = 5_000
 DEPOSIT_PICO = 500_000_000  # buys 2,500 mWh: money runs out
