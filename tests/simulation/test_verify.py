@@ -466,3 +466,18 @@ def test_columns_keep_the_order_of_lines(audit: Audit) -> None:
     assert sequence == sorted(sequence)
     assert len(account) == len(bundle.orders)
     assert json.loads(audit.file(audit.busiest).splitlines()[0])["kind"] == "interval"
+
+
+def test_a_stop_before_publication_leaves_nothing_unpublished_and_the_same_bytes(
+    audit: Audit, corner, tmp_path: Path
+) -> None:
+    data = tmp_path / "stopped"
+    corner(data, stop=2).close()
+    delivery = audit.community.scenario.delivery_intervals()
+    lost = data / "bundles" / file_name(delivery.start + 1)
+    lost.unlink()
+    corner(data, stop=2).close()
+    assert lost.read_bytes() == audit.file(delivery.start + 1)
+    corner(data, stop=4)
+    for interval in delivery[:4]:
+        assert (data / "bundles" / file_name(interval)).read_bytes() == audit.file(interval)
