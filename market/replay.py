@@ -7,8 +7,11 @@ whoever has the orders can recompute every price and fill. Nothing may differ, n
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from market.auction import clear
+import numpy as np
+from numpy.typing import NDArray
+
 from market.book import Book, Selection
+from market.zones import ZonalResult, Zoning, clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,8 @@ class ClearedRound:
         Which auction.
     next_sequence : int
         Orders from this sequence on came after its gate.
-    price_micro_per_kwh : int | None
-        Before the fee; None if nothing was traded.
+    prices_micro_per_kwh : tuple[int | None, ...]
+        By zone, before the fee; None if nothing was traded.
     fills_milli_wh : Mapping[int, int]
         Quantity by sequence of the filled order.
     """
@@ -30,7 +33,7 @@ class ClearedRound:
     interval: int
     round: int
     next_sequence: int
-    price_micro_per_kwh: int | None
+    prices_micro_per_kwh: tuple[int | None, ...]
     fills_milli_wh: Mapping[int, int]
 
 
@@ -50,7 +53,10 @@ class Difference:
 
 
 def first_difference(
-    book: Book, rounds: Iterable[ClearedRound], fee_micro_per_kwh: int = 0
+    book: Book,
+    rounds: Iterable[ClearedRound],
+    fee_micro_per_kwh: int = 0,
+    zoning: Zoning | None = None,
 ) -> Difference | None:
     """Clear all rounds again; return the first difference, None if there is none.
 
@@ -62,22 +68,35 @@ def first_difference(
         In the order in which they were cleared.
     fee_micro_per_kwh : int
         The operator's fee at the time.
+    zoning : Zoning, optional
+        Price zones and the network between them.
     """
+    traded: dict[int, NDArray[np.int64]] = {}
     for recorded in rounds:
         selection = book.select(recorded.interval, before=recorded.next_sequence)
-        difference = _compare(recorded, selection, fee_micro_per_kwh)
+        before = traded.get(recorded.interval)
+        result = clear(selection.orders, fee_micro_per_kwh, zoning, before)
+        difference = _compare(recorded, selection, result)
         if difference is not None:
             return difference
+        net = result.net_export_milli_wh
+        traded[recorded.interval] = net if before is None else before + net
         book.close_round(recorded.interval, recorded.next_sequence)
     return None
 
 
-def _compare(recorded: ClearedRound, selection: Selection, fee_micro_per_kwh: int) -> Difference | None:
-    result = clear(selection.orders, fee_micro_per_kwh)
+def _compare(recorded: ClearedRound, selection: Selection, result: ZonalResult) -> Difference | None:
     where = recorded.interval, recorded.round
-    price = result.price_micro_per_kwh if result.volume_milli_wh else None
-    if price != recorded.price_micro_per_kwh:
-        return Difference(*where, "the price", recorded.price_micro_per_kwh, price)
+    replayed_prices = result.prices_micro_per_kwh
+    if not result.volume_milli_wh:
+        replayed_prices = (None,) * len(replayed_prices)
+    if len(recorded.prices_micro_per_kwh) != len(replayed_prices):
+        counts = len(recorded.prices_micro_per_kwh), len(replayed_prices)
+        return Difference(*where, "the number of prices", *counts)
+    for zone, (told, price) in enumerate(zip(recorded.prices_micro_per_kwh, replayed_prices, strict=True)):
+        if told != price:
+            what = "the price" if len(replayed_prices) == 1 else f"the price of zone {zone}"
+            return Difference(*where, what, told, price)
     fills = zip(selection.sequence.tolist(), result.fills_milli_wh.tolist(), strict=True)
     replayed = {sequence: quantity for sequence, quantity in fills if quantity}
     for sequence in sorted(replayed.keys() | recorded.fills_milli_wh.keys()):

@@ -13,7 +13,7 @@ Founding happens in a folder of its own that gets its name at the very end: a co
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import time
 from pathlib import Path
 
@@ -54,14 +54,16 @@ from node.hub.registry import Registry
 from node.hub.replaying import FEE
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
+from node.hub.zones import load_zoning
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant, describe
 from node.profiles import ProfileSet
 from node.scenario import Scenario
+from node.scenario.zones import price_zones, zone_of_participants
 from node.store import tables_chain, tables_devices, tables_market  # noqa: F401  (tables register themselves)
 from node.store.tables_chain import chain_accounts
 from node.store.tables_devices import devices, nodes
-from node.store.tables_market import accounts, meta, participants, readings
+from node.store.tables_market import accounts, meta, participants, readings, zones
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
 
@@ -195,6 +197,7 @@ def _found(
 def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> None:
     """Write down who takes part, with what, where."""
     fleet, topology = plant.fleet, plant.topology
+    zone_of, zones_of_market = zone_of_participants(scenario), price_zones(scenario)
     with store.begin() as connection:
         facts = {"scenario": fingerprint(scenario), "name": scenario.name, "seed": str(scenario.seed)}
         facts[FEE] = str(scenario.market.fee_micro_per_kwh)
@@ -215,13 +218,15 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
                     "agent": keys.agent(p.id).address,
                     "meter": keys.meter(p.id).address,
                     "epoch": 1,
-                    "zone": 0,
+                    "zone": zone_of[row],
                     "node": topology.ids[topology.node_of_participant[row]],
                     "capacity_milli_wh": scenario.capacity_milli_wh(p),
                 }
                 for row, p in enumerate(scenario.participants)
             ],
         )
+        if zones_of_market:
+            connection.execute(insert(zones), [asdict(zone) for zone in zones_of_market])
         connection.execute(
             insert(devices),
             [
@@ -284,7 +289,7 @@ def _wire(
     supplier = Supplier(scenario)
     widest = _widest_tariff(scenario)
     with store.read() as connection:
-        registry = Registry.load(connection)
+        registry, zoning = Registry.load(connection), load_zoning(connection)
         settled = last_settled(connection, is_on_chain=chain is not None, before=first - 1)
         book = load_book(connection, settled + 1)
         desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
@@ -326,6 +331,7 @@ def _wire(
         bus,
         desk,
         scenario.market.fee_micro_per_kwh,
+        zoning,
     )
     agents = AgentFleet(
         plant,

@@ -16,6 +16,7 @@ from node.chain.direct import DirectCall, produced_at, transact, transact_all
 from node.chain.keys import LocalSigner, derive
 from node.chain.ports import Address, ProducingChain
 from node.scenario import Scenario
+from node.scenario.zones import zone_of_participants
 
 DEPLOY_GAS = 16_000_000
 STEP_GAS = 400_000
@@ -152,12 +153,13 @@ def install_calls(
     Meters are installed in the last interval before the first delivery, so that the first reading is the
     first delivery interval's.
     """
+    zones = zone_of_participants(scenario)
     return [
         (
             f"meter/{row + 2}",
             deployment.settlement,
             compiled.settlement.encode(
-                "install", row + 2, keys.meter(p.id).address, 0, 0, scenario.capacity_milli_wh(p)
+                "install", row + 2, keys.meter(p.id).address, 0, zones[row], scenario.capacity_milli_wh(p)
             ),
         )
         for row, p in enumerate(scenario.participants)

@@ -271,12 +271,15 @@ class Simulation:
         short, long = self.community.supplier.prices(range(interval, interval + 1))
         connection.execute(
             insert(tariffs),
-            {
-                "interval": interval,
-                "zone": 0,
-                "short_micro_per_kwh": int(short[0]),
-                "long_micro_per_kwh": int(long[0]),
-            },
+            [
+                {
+                    "interval": interval,
+                    "zone": zone,
+                    "short_micro_per_kwh": int(short[0]),
+                    "long_micro_per_kwh": int(long[0]),
+                }
+                for zone in range(self.community.clearing.n_zones)
+            ],
         )
 
     def _record_devices(self, connection: Connection, interval: int, outcome: IntervalOutcome) -> None:

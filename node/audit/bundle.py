@@ -16,6 +16,7 @@ from node.errors import Permanent
 FORMAT: Final = 1
 # A record has six brackets at most; a name may hold some more.
 _MAX_BRACKETS: Final = 1_000
+_MOST: Final = 2**53  # of a capacity, mWh, or a grid fee
 Pico = NewType("Pico", int)
 
 
@@ -51,6 +52,22 @@ class Network:
     parent: tuple[int, ...]
     account: tuple[int, ...]
     node: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneLine:
+    """A price zone of a network auction and its edge to the parent's zone; none where there is one price.
+
+    Capacities are energy of one interval; the root, zone 0, has no parent (-1).
+    """
+
+    key: ClassVar[tuple[str, ...]] = ("zone",)
+    zone: int
+    node: str
+    parent: int
+    import_cap_milli_wh: int
+    export_cap_milli_wh: int
+    fee_micro_per_kwh: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +199,7 @@ class Trailer:
 Line = (
     Head
     | Network
+    | ZoneLine
     | TariffLine
     | OrderLine
     | RoundLine
@@ -196,6 +214,7 @@ Line = (
 KINDS: Final[dict[str, type]] = {
     "interval": Head,
     "network": Network,
+    "zone": ZoneLine,
     "tariff": TariffLine,
     "order": OrderLine,
     "round": RoundLine,
@@ -218,6 +237,7 @@ class Bundle:
 
     head: Head
     network: Network
+    zones: tuple[ZoneLine, ...]
     tariffs: tuple[TariffLine, ...]
     orders: tuple[OrderLine, ...]
     rounds: tuple[RoundLine, ...]
@@ -283,6 +303,7 @@ def decode(data: bytes) -> Bundle:
     if head.format != FORMAT:
         raise BundleError(1, f"format {head.format}: this version reads {FORMAT}")
     _check_network(network)
+    _check_zones(by_kind[ZoneLine])
     rest = [tuple(by_kind[kind]) for kind in KINDS.values() if kind not in _SINGLE]
     return Bundle(head, network, *rest)
 
@@ -316,6 +337,15 @@ def _check_network(network: Network) -> None:
         not 0 <= row < n_nodes for row in network.node
     ):
         raise BundleError(2, "an account of the network hangs nowhere, or stands twice")
+
+
+def _check_zones(zones: Sequence[ZoneLine]) -> None:
+    for number, zone in enumerate(zones):
+        if zone.zone != number or not (-1 <= zone.parent < number and (zone.parent == -1) == (number == 0)):
+            raise BundleError(0, f"zone {zone.zone}: zones count from 0, parents stand before their children")
+        edge = (zone.import_cap_milli_wh, zone.export_cap_milli_wh, zone.fee_micro_per_kwh)
+        if not all(0 <= value < _MOST for value in edge):
+            raise BundleError(0, f"zone {zone.zone}: a capacity or fee is negative or beyond all measure")
 
 
 # ------------------------------------------------------------------ one line

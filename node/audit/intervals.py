@@ -128,15 +128,17 @@ def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str
     if not found.chunks:
         yield "no chunk on chain settled it"
         return
-    prices = {line.round: (line.price_micro_per_kwh or 0,) for line in bundle.prices}
+    prices: defaultdict[int, list[int]] = defaultdict(list)
+    for line in bundle.prices:
+        prices[line.round].append(line.price_micro_per_kwh or 0)
     domain = record.deployment.domain
     settled: defaultdict[tuple[int, bytes], int] = defaultdict(int)
     accounts: dict[bytes, int] = {}
     for chunk in found.chunks:
-        if chunk.prices_micro_per_kwh != prices.get(chunk.round):
+        if list(chunk.prices_micro_per_kwh) != prices[chunk.round]:
             yield (
                 f"round {chunk.round}: chunk {chunk.sequence} settled at {list(chunk.prices_micro_per_kwh)} "
-                f"micro-credit per kWh, the bundle says {list(prices.get(chunk.round, ()))}"
+                f"micro-credit per kWh, the bundle says {prices[chunk.round]}"
             )
         for fill in chunk.fills:
             name = typed_data.order_hash(domain, fill.order)

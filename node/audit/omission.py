@@ -195,8 +195,11 @@ def _lost(record: ChainRecord, bundle: Bundle, line: OrderLine, interval: int, d
     except (MarketError, OverflowError):
         return "the other orders of the bundle cannot be cleared"
     with_it = next(one for one in cleared if one.line.round == due.round)
-    told = next((p.price_micro_per_kwh for p in bundle.prices if p.round == due.round), None)
-    return f"{''.join(_compared(line, told, fee))}; with it, it would have got {_share(with_it, line)}"
+    zone = record.ledger.accounts[line.account].zone
+    told = next(
+        (p.price_micro_per_kwh for p in bundle.prices if (p.round, p.zone) == (due.round, zone)), None
+    )
+    return f"{''.join(_compared(line, told, fee))}; with it, it would have got {_share(with_it, line, zone)}"
 
 
 def _compared(line: OrderLine, price: int | None, fee: int) -> Iterator[str]:
@@ -211,7 +214,9 @@ def _compared(line: OrderLine, price: int | None, fee: int) -> Iterator[str]:
     yield f" is {rank} the round's price with the fee, {all_in}"
 
 
-def _share(cleared: Cleared, line: OrderLine) -> str:
+def _share(cleared: Cleared, line: OrderLine, zone: int) -> str:
     rows = (cleared.selection.sequence == line.sequence).nonzero()[0]
     filled = int(cleared.result.fills_milli_wh[rows[0]]) if rows.size else 0
-    return f"{filled} of {order_of(line).quantity_milli_wh} mWh at {cleared.result.price_micro_per_kwh}"
+    return (
+        f"{filled} of {order_of(line).quantity_milli_wh} mWh at {cleared.result.prices_micro_per_kwh[zone]}"
+    )

@@ -28,6 +28,7 @@ from node.audit.bundle import (
     RoundLine,
     TariffLine,
     TradeLine,
+    ZoneLine,
     encode,
     file_name,
 )
@@ -55,6 +56,7 @@ from node.store.tables_market import (
     rounds,
     tariffs,
     trades,
+    zones,
 )
 from node.store.unit_of_work import Store
 
@@ -197,6 +199,7 @@ def _planned(connection: Connection, interval: int) -> Note:
 def _lines(connection: Connection, frame: Frame, interval: int) -> list[Line]:
     domain = frame.domain
     lines: list[Line] = [Head(FORMAT, interval, domain.chain_id, domain.contract), frame.network]
+    lines += [_record(ZoneLine, row) for row in connection.execute(select(zones))]
     covering = select(orders).where(orders.c.last >= interval, orders.c.first <= interval)
     lines += [_record(OrderLine, row) for row in connection.execute(covering)]
     for kind, table in _TABLES:

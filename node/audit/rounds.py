@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 from eth_hash.auto import keccak
 
-from market import auction, pairing
-from market.auction import AuctionResult
+from market import pairing
 from market.book import COLUMNS, Book, Selection
+from market.network_auction_tree import MarketTree
+from market.zones import ZonalResult, Zoning, clear
 from node.audit.bundle import Bundle, FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
 from node.audit.record import ChainRecord
 
@@ -22,7 +23,7 @@ class Cleared:
 
     line: RoundLine
     selection: Selection
-    result: AuctionResult
+    result: ZonalResult
 
 
 def book_of(lines: Sequence[OrderLine]) -> Book:
@@ -39,6 +40,19 @@ def book_of(lines: Sequence[OrderLine]) -> Book:
     return book
 
 
+def zoning_of(record: ChainRecord, bundle: Bundle) -> Zoning | None:
+    """Return the zones of a bundle, with each account's as the chain has it; None where there is one price."""
+    if not bundle.zones:
+        return None
+    accounts = sorted(record.ledger.accounts)
+    names = ("parent", "import_cap_milli_wh", "export_cap_milli_wh", "fee_micro_per_kwh")
+    return Zoning(
+        np.array(accounts, np.int64),
+        np.array([record.ledger.accounts[account].zone for account in accounts], np.int64),
+        MarketTree(*(np.array(column, np.int64) for column in columns(bundle.zones, *names))),
+    )
+
+
 def clear_rounds(
     record: ChainRecord, interval: int, bundle: Bundle, orders: Sequence[OrderLine] | None = None
 ) -> list[Cleared]:
@@ -51,10 +65,14 @@ def clear_rounds(
     """
     fee = record.deployment.parameters.fee_micro_per_kwh
     book = book_of(bundle.orders if orders is None else orders)
+    zoning, traded = zoning_of(record, bundle), None
     cleared = []
     for line in bundle.rounds:
         selection = book.select(interval, before=line.next_sequence)
-        cleared.append(Cleared(line, selection, auction.clear(selection.orders, fee)))
+        result = clear(selection.orders, fee, zoning, traded)
+        net = result.net_export_milli_wh
+        traded = net if traded is None else traded + net
+        cleared.append(Cleared(line, selection, result))
         book.close_round(interval, line.next_sequence)
     return cleared
 
@@ -64,6 +82,9 @@ def check_rounds(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator
     for round_line in bundle.rounds:
         if not 0 <= round_line.next_sequence < _SEQUENCES:
             yield f"round {round_line.round}: its cut is order {round_line.next_sequence}"
+    for account, state in record.ledger.accounts.items():
+        if bundle.zones and state.zone >= len(bundle.zones):
+            yield f"account {account} is in zone {state.zone} on chain, the bundle has {len(bundle.zones)}"
     where = set(bundle.network.account)
     for order in bundle.orders:
         if order.account not in where:
@@ -114,25 +135,29 @@ def _cut(name: str, line: RoundLine, orders: Sequence[OrderLine]) -> Iterator[st
             return
 
 
-def _prices(name: str, number: int, bundle: Bundle, result: AuctionResult) -> Iterator[str]:
+def _prices(name: str, number: int, bundle: Bundle, result: ZonalResult) -> Iterator[str]:
     told = [line for line in bundle.prices if line.round == number]
-    expected = PriceLine(
-        number, 0, result.price_micro_per_kwh, result.low_micro_per_kwh, result.high_micro_per_kwh
-    )
-    if len(told) != 1 or told[0].zone != 0:
-        yield f"{name}: expected one price, of zone 0, found {len(told)}"
-    elif told[0] != expected:
+    n_zones = len(result.prices_micro_per_kwh)
+    if [line.zone for line in told] != list(range(n_zones)):
+        wanted = "one price, of zone 0" if n_zones == 1 else f"a price of each of {n_zones} zones"
+        yield f"{name}: expected {wanted}, found {len(told)}"
+        return
+    columns_of = (result.prices_micro_per_kwh, result.low_micro_per_kwh, result.high_micro_per_kwh)
+    for line, values in zip(told, zip(*columns_of, strict=True), strict=True):
+        expected = PriceLine(number, line.zone, *values)
+        where = f" in zone {line.zone}" if n_zones > 1 else ""
         for field in ("price_micro_per_kwh", "low_micro_per_kwh", "high_micro_per_kwh"):
-            ours, theirs = getattr(expected, field), getattr(told[0], field)
+            ours, theirs = getattr(expected, field), getattr(line, field)
             if ours != theirs:
-                yield f"{name}: {field.split('_')[0]} is {theirs} micro-credit per kWh, recomputed {ours}"
+                what = f"{field.split('_')[0]}{where}"
+                yield f"{name}: {what} is {theirs} micro-credit per kWh, recomputed {ours}"
 
 
 def _fill_lines(cleared: Cleared, fee: int) -> list[FillLine]:
-    orders, price = cleared.selection.orders, cleared.result.price_micro_per_kwh
+    orders = cleared.selection.orders
     lines = []
     for i in np.flatnonzero(cleared.result.fills_milli_wh).tolist():
-        assert price is not None  # nothing is filled without a price
+        price = cleared.result.price_of(i)
         is_buy, quantity = bool(orders.is_buy[i]), int(cleared.result.fills_milli_wh[i])
         lines.append(
             FillLine(
@@ -152,8 +177,7 @@ def _fill_lines(cleared: Cleared, fee: int) -> list[FillLine]:
 def _trade_lines(cleared: Cleared, bundle: Bundle) -> list[TradeLine]:
     """Pair the fills again."""
     filled = np.flatnonzero(cleared.result.fills_milli_wh)
-    price = cleared.result.price_micro_per_kwh
-    if not filled.size or price is None:
+    if not filled.size:
         return []
     orders = cleared.selection.orders
     is_buy, source = orders.is_buy[filled], cleared.selection.source[filled]
@@ -170,7 +194,8 @@ def _trade_lines(cleared: Cleared, bundle: Bundle) -> list[TradeLine]:
         wishes,
     )
     rows = zip(paired.buyer.tolist(), paired.seller.tolist(), paired.quantity_milli_wh.tolist(), strict=True)
-    return [TradeLine(cleared.line.round, number, *row, price) for number, row in enumerate(rows)]
+    price_of = {int(orders.account[i]): cleared.result.price_of(i) for i in filled.tolist()}
+    return [TradeLine(cleared.line.round, number, *row, price_of[row[0]]) for number, row in enumerate(rows)]
 
 
 def _same_lines(

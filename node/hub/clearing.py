@@ -11,8 +11,10 @@ from eth_hash.auto import keccak
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, insert, select
 
-from market import auction, pairing
+from market import pairing
 from market.book import Book, Selection
+from market.orders import OrderArrays
+from market.zones import ZonalResult, Zoning, clear
 from node.bus.memory import Bus
 from node.bus.messages import TOPIC_ROUNDS, RoundCleared
 from node.clock import Clock
@@ -22,7 +24,6 @@ from node.store.tables_market import fills, orders, prices, rounds, trades
 from node.store.unit_of_work import Store
 
 IntArray = NDArray[np.int64]
-ZONE = 0  # one community, one zone
 
 
 class Clearing:
@@ -33,6 +34,8 @@ class Clearing:
     node_of_account, parent
         Where each of the registry's accounts hangs in the network tree, `(n_accounts,)`, and the tree,
         `(n_nodes,)`, for pairing.
+    zoning : Zoning, optional
+        Price zones and the network between them; without, all trade at one price.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Clearing:
         bus: Bus,
         desk: MarginDesk,
         fee_micro_per_kwh: int,
+        zoning: Zoning | None = None,
     ) -> None:
         self._store = store
         self._book = book
@@ -56,10 +60,16 @@ class Clearing:
         self._bus = bus
         self._desk = desk
         self._fee = fee_micro_per_kwh
+        self._zoning = zoning
+
+    @property
+    def n_zones(self) -> int:
+        """How many prices a round has."""
+        return 1 if self._zoning is None else self._zoning.tree.n_nodes
 
     def clear(self, round_number: int, intervals: Sequence[int]) -> None:
         """Clear one round of each interval that has not been cleared yet, all in one transaction."""
-        cleared: list[tuple[int, Selection, auction.AuctionResult]] = []
+        cleared: list[tuple[int, Selection, ZonalResult]] = []
         next_sequence = self._book.next_sequence()
         with self._store.begin() as connection:
             done = set(
@@ -73,7 +83,7 @@ class Clearing:
                 if interval in done:
                     continue
                 selection = self._book.select(interval)
-                result = auction.clear(selection.orders, self._fee)
+                result = self._clear(connection, interval, selection.orders)
                 self._record(connection, interval, round_number, selection, result)
                 cleared.append((interval, selection, result))
         for interval, selection, result in cleared:
@@ -83,8 +93,15 @@ class Clearing:
         for interval, _selection, result in cleared:
             self._bus.publish(
                 TOPIC_ROUNDS,
-                RoundCleared(interval, round_number, result.volume_milli_wh, (result.price_micro_per_kwh,)),
+                RoundCleared(interval, round_number, result.volume_milli_wh, result.prices_micro_per_kwh),
             )
+
+    def _clear(self, connection: Connection, interval: int, chosen: OrderArrays) -> ZonalResult:
+        """Clear beside what earlier rounds traded."""
+        if self._zoning is None:
+            return clear(chosen, self._fee)
+        traded = self._zoning.net_export(positions_milli_wh(connection, interval))
+        return clear(chosen, self._fee, self._zoning, traded)
 
     def _record(
         self,
@@ -92,7 +109,7 @@ class Clearing:
         interval: int,
         round_number: int,
         selection: Selection,
-        result: auction.AuctionResult,
+        result: ZonalResult,
     ) -> None:
         where = {"interval": interval, "round": round_number}
         connection.execute(
@@ -108,30 +125,35 @@ class Clearing:
         )
         connection.execute(
             insert(prices),
-            where
-            | {
-                "zone": ZONE,
-                "price_micro_per_kwh": result.price_micro_per_kwh,
-                "low_micro_per_kwh": result.low_micro_per_kwh,
-                "high_micro_per_kwh": result.high_micro_per_kwh,
-            },
+            [
+                {
+                    **where,
+                    "zone": zone,
+                    "price_micro_per_kwh": price,
+                    "low_micro_per_kwh": low,
+                    "high_micro_per_kwh": high,
+                }
+                for zone, (price, low, high) in enumerate(
+                    zip(
+                        result.prices_micro_per_kwh,
+                        result.low_micro_per_kwh,
+                        result.high_micro_per_kwh,
+                        strict=True,
+                    )
+                )
+            ],
         )
         filled = np.flatnonzero(result.fills_milli_wh)
-        if filled.size == 0 or result.price_micro_per_kwh is None:
+        if filled.size == 0:
             return
-        price = result.price_micro_per_kwh
-        rows = self._fill_rows(where, selection, result.fills_milli_wh, filled, price)
-        connection.execute(insert(fills), rows)
-        self._record_trades(connection, where, selection, result.fills_milli_wh, filled, price)
+        connection.execute(insert(fills), self._fill_rows(where, selection, result, filled))
+        self._record_trades(connection, where, selection, result, filled)
 
-    def _filled(
-        self, selection: Selection, result: auction.AuctionResult
-    ) -> dict[int, list[tuple[bool, int, int]]]:
+    def _filled(self, selection: Selection, result: ZonalResult) -> dict[int, list[tuple[bool, int, int]]]:
         """Return what each account got: side, mWh and price with the fee."""
         filled: dict[int, list[tuple[bool, int, int]]] = {}
-        price = result.price_micro_per_kwh
         for i in np.flatnonzero(result.fills_milli_wh).tolist():
-            assert price is not None  # nothing is filled without a price
+            price = result.price_of(i)
             is_buy = bool(selection.orders.is_buy[i])
             all_in = price + self._fee if is_buy else price - self._fee
             fill = (is_buy, int(result.fills_milli_wh[i]), all_in)
@@ -142,15 +164,15 @@ class Clearing:
         self,
         where: dict[str, int],
         selection: Selection,
-        filled_milli_wh: IntArray,
+        result: ZonalResult,
         filled: IntArray,
-        price: int,
     ) -> list[dict[str, Any]]:
         chosen = selection.orders
         rows = []
         for i in filled.tolist():
             is_buy = bool(chosen.is_buy[i])
-            quantity = int(filled_milli_wh[i])
+            quantity = int(result.fills_milli_wh[i])
+            price = result.price_of(i)
             all_in = price + self._fee if is_buy else price - self._fee
             rows.append(
                 where
@@ -171,9 +193,8 @@ class Clearing:
         connection: Connection,
         where: dict[str, int],
         selection: Selection,
-        filled_milli_wh: IntArray,
+        result: ZonalResult,
         filled: IntArray,
-        price: int,
     ) -> None:
         chosen = selection.orders
         is_buy = chosen.is_buy[filled]
@@ -184,11 +205,13 @@ class Clearing:
         paired = pairing.pair(
             chosen.account[filled],
             is_buy,
-            filled_milli_wh[filled],
+            result.fills_milli_wh[filled],
             self._node_of_account[np.searchsorted(self._registry.account, chosen.account[filled])],
             self._parent,
             wishes,
         )
+        # what the buyer pays, before the fee
+        price_of = {int(chosen.account[i]): result.price_of(i) for i in filled.tolist()}
         rows = [
             where
             | {
@@ -196,7 +219,7 @@ class Clearing:
                 "buyer": buyer,
                 "seller": seller,
                 "quantity_milli_wh": quantity,
-                "price_micro_per_kwh": price,
+                "price_micro_per_kwh": price_of[buyer],
             }
             for number, (buyer, seller, quantity) in enumerate(
                 zip(

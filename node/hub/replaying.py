@@ -6,6 +6,7 @@ from sqlalchemy import Connection, select
 
 from market.replay import ClearedRound, Difference, first_difference
 from node.hub.trading import load_orders
+from node.hub.zones import load_zoning
 from node.store.tables_market import fills, meta, prices, rounds
 
 FEE = "fee_micro_per_kwh"  # in table meta
@@ -17,20 +18,21 @@ def replay(connection: Connection) -> tuple[int, Difference | None]:
     filled: defaultdict[tuple[int, int], dict[int, int]] = defaultdict(dict)
     for row in connection.execute(select(fills)):
         filled[(row.interval, row.round)][row.sequence] = row.quantity_milli_wh
+    told: defaultdict[tuple[int, int], list[int | None]] = defaultdict(list)
+    for row in connection.execute(select(prices).order_by(prices.c.zone)):
+        told[(row.interval, row.round)].append(row.price_micro_per_kwh)
     held = connection.execute(
-        select(rounds, prices.c.price_micro_per_kwh)
-        .join(prices, (prices.c.interval == rounds.c.interval) & (prices.c.round == rounds.c.round))
-        .where(prices.c.zone == 0)
-        .order_by(rounds.c.next_sequence, rounds.c.interval, rounds.c.round)
+        select(rounds).order_by(rounds.c.next_sequence, rounds.c.interval, rounds.c.round)
     ).all()
     recorded = [
         ClearedRound(
             row.interval,
             row.round,
             row.next_sequence,
-            row.price_micro_per_kwh if row.volume_milli_wh else None,
+            tuple(price if row.volume_milli_wh else None for price in told[(row.interval, row.round)]),
             filled.get((row.interval, row.round), {}),
         )
         for row in held
     ]
-    return len(recorded), first_difference(load_orders(connection, 0), recorded, int(fee))
+    book, zoning = load_orders(connection, 0), load_zoning(connection)
+    return len(recorded), first_difference(book, recorded, int(fee), zoning)

@@ -38,6 +38,7 @@ class _Round:
     prices: tuple[int, ...]
     fills: tuple[SignedFill, ...]
     order_hashes: tuple[bytes, ...]
+    fill_prices: tuple[int, ...]
 
 
 class Settlement:
@@ -163,14 +164,19 @@ def _load_rounds(connection: Connection, interval: int, n_zones: int) -> list[_R
         table[row.round][row.zone] = row.price_micro_per_kwh or 0
     by_round: defaultdict[int, list[Any]] = defaultdict(list)
     for row in connection.execute(
-        select(fills.c.round, fills.c.quantity_milli_wh.label("filled_milli_wh"), orders)
+        select(
+            fills.c.round,
+            fills.c.quantity_milli_wh.label("filled_milli_wh"),
+            fills.c.price_micro_per_kwh,
+            orders,
+        )
         .join(orders, orders.c.sequence == fills.c.sequence)
         .where(fills.c.interval == interval)
         .order_by(fills.c.round, fills.c.sequence)
     ):
         by_round[row.round].append(row)
     if not by_round:
-        return [_Round(0, tuple(table[0]), (), ())]
+        return [_Round(0, tuple(table[0]), (), (), ())]
     return [
         _Round(
             number,
@@ -180,6 +186,7 @@ def _load_rounds(connection: Connection, interval: int, n_zones: int) -> list[_R
                 for row in rows
             ),
             tuple(row.hash for row in rows),
+            tuple(row.price_micro_per_kwh for row in rows),
         )
         for number, rows in sorted(by_round.items())
     ]
@@ -204,7 +211,7 @@ def _as_arrays(round_: _Round) -> RoundFills:
         round_.number,
         np.fromiter((fill.order.account for fill in round_.fills), np.int64, n),
         np.fromiter((fill.sold_milli_wh for fill in round_.fills), np.int64, n),
-        np.full(n, round_.prices[0], np.int64),
+        np.array(round_.fill_prices, np.int64),
     )
 
 

@@ -12,6 +12,9 @@ from node.scenario.devices import ElectricVehicle, Flywheel, PowerDeliveryUnit, 
 if TYPE_CHECKING:
     from node.scenario.models import Participant, Scenario
 
+MAX_ZONES = 32
+"""Price zones that the contract takes (contracts/registry.vy)."""
+
 Location = tuple[str | int, ...]
 
 
@@ -87,6 +90,12 @@ def _chain(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def _network(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.market.mechanism == "network" and len(scenario.network) > MAX_ZONES:
+        yield Mistake(
+            ("network",),
+            f"expected at most {MAX_ZONES} nodes for a network auction, where each is a price zone, "
+            f"got {len(scenario.network)}",
+        )
     parents = {node.id: node.parent for node in scenario.network}
     roots = [node.id for node in scenario.network if node.parent is None]
     if len(roots) != 1:

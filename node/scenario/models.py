@@ -33,10 +33,14 @@ Seconds = Annotated[int, Field(ge=1, le=366 * 86_400)]
 class MarketTerms(Strict):
     """Rules of the auctions: the operator's fee per side and the two gates.
 
+    With `mechanism: network` every node of the network is a price zone and positions keep its capacities;
+    with `uniform` all trade at one price and the controller alone keeps them.
+
     The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
     interval closes `final_gate_s` before it starts.
     """
 
+    mechanism: Literal["uniform", "network"] = "uniform"
     fee_micro_per_kwh: PositivePrice
     price_cap_micro_per_kwh: PositivePrice
     day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
@@ -52,7 +56,7 @@ class ChainTerms(Strict):
     exit_delay_s: Seconds = 7 * 86_400
     role_delay_s: Seconds = 14 * 86_400
     record_window_s: Seconds = 7 * 86_400
-    max_fills_per_chunk: Annotated[int, Field(ge=1, le=128)] = 100
+    max_fills_per_chunk: Annotated[int, Field(ge=2, le=128)] = 100
 
 
 class PriceWindow(Strict):
@@ -85,13 +89,17 @@ class Tariff(Strict):
 
 
 class Node(Strict):
-    """A place in the network tree and what may flow through it, to (import) and from (export) its leaves."""
+    """A place in the network tree and what may flow through it, to (import) and from (export) its leaves.
+
+    `grid_fee_micro_per_kwh` is due on every kWh traded across its edge to the parent, in network auctions.
+    """
 
     id: Name
     parent: Name | None = None
     kind: NodeKind = "cable"
     import_cap_w: Power
     export_cap_w: Power
+    grid_fee_micro_per_kwh: PositivePrice = 0
 
 
 class Load(Strict):

@@ -38,6 +38,18 @@ accounts = Table(
     Column("capacity_milli_wh", BigInteger, nullable=False),  # per interval, either way
 )
 
+# Price zones of a network auction; none where all trade at one price.
+zones = Table(
+    "zones",
+    metadata,
+    Column("zone", Integer, primary_key=True, autoincrement=False),
+    Column("node", String, nullable=False),
+    Column("parent", Integer, nullable=False),  # zone; -1 for the root
+    Column("import_cap_milli_wh", BigInteger, nullable=False),  # per interval, from the parent
+    Column("export_cap_milli_wh", BigInteger, nullable=False),
+    Column("fee_micro_per_kwh", BigInteger, nullable=False),  # of the edge to the parent
+)
+
 # Written by the hundred thousand: bytes go in as they are, lengths were checked at the door.
 orders = Table(
     "orders",

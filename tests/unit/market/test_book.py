@@ -183,7 +183,7 @@ def recorded(book, interval, round_, fee=0):
     pairs = zip(selection.sequence.tolist(), result.fills_milli_wh.tolist(), strict=True)
     fills = {sequence: quantity for sequence, quantity in pairs if quantity}
     price = result.price_micro_per_kwh if fills else None
-    record = ClearedRound(interval, round_, book.next_sequence(), price, fills)
+    record = ClearedRound(interval, round_, book.next_sequence(), (price,), fills)
     book.close_round(interval, book.next_sequence())
     return record
 
@@ -202,8 +202,8 @@ def test_replay_finds_no_difference_in_a_true_record_and_the_first_in_a_false_on
         log += [recorded(live, 10, round_, fee=1)] + ([recorded(live, 11, 0, fee=1)] if round_ == 0 else [])
     data = orders.to_bytes()
     assert first_difference(Book.from_bytes(data), log, 1) is None
-    forged = [log[0], log[1], ClearedRound(10, 1, 5, log[2].price_micro_per_kwh, {3: 30, 4: 29})]
+    forged = [log[0], log[1], ClearedRound(10, 1, 5, log[2].prices_micro_per_kwh, {3: 30, 4: 29})]
     difference = first_difference(Book.from_bytes(data), forged, 1)
     assert str(difference) == "interval 10, round 1: the fill of order 4 is recorded as 29, replayed as 30"
-    wrong_fee = first_difference(Book.from_bytes(data), [ClearedRound(10, 0, 3, 99, {})], 1)
+    wrong_fee = first_difference(Book.from_bytes(data), [ClearedRound(10, 0, 3, (99,), {})], 1)
     assert wrong_fee.what == "the price"
