@@ -2,22 +2,26 @@
 
 from collections import defaultdict
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
 from node import profiles
+from node.api.app import create_app
 from node.audit.bundle import file_name
 from node.audit.intervals import Auditor
 from node.audit.record import ChainRecord
 from node.chain.reconcile import reconcile
 from node.community import open_community
 from node.hub.replaying import replay
+from node.report import writing
 from node.report.summary import summarise
 from node.scenario import Scenario, load
 from node.simulation import Simulation
 from node.store.tables_chain import chain_accounts
 from node.store.tables_devices import device_intervals
 from node.store.tables_market import accounts, fills, prices, rounds, trades, zones
+from tests.serving import serve
 from tests.simulation.conftest import CORNER, Ran
 
 CABLE = 1
@@ -165,3 +169,31 @@ def test_an_auditor_recomputes_every_interval(two_zones):
     for interval in two_zones.scenario.delivery_intervals():
         data = (two_zones.data / "bundles" / file_name(interval)).read_bytes()
         assert auditor.check(interval, data) is None
+    bound = next(
+        t for t, flow in flows_milli_wh(two_zones, fills.c.round == 0).items() if flow == CAP_W * 1_000
+    )
+    data = (two_zones.data / "bundles" / file_name(bound)).read_bytes()
+    narrower = data.replace(b'"export_cap_milli_wh":600000', b'"export_cap_milli_wh":500000')
+    assert "recomputed" in auditor.check(bound, narrower)
+    beyond = data.replace(b'"parent":0', b'"parent":1', 1)
+    assert "parents stand before their children" in auditor.check(bound, beyond)
+
+
+def test_report_and_api_show_it(two_zones, tmp_path):
+    community = two_zones.community
+    with community.store.read() as connection:
+        summary = summarise(connection, two_zones.scenario)
+        assert writing.write(connection, two_zones.scenario, summary, tmp_path).exists()
+    price = dict(
+        rows(
+            two_zones,
+            select(prices.c.interval, prices.c.price_micro_per_kwh).where(
+                prices.c.round == 0, prices.c.zone == 0
+            ),
+        )
+    )
+    with serve(create_app(community)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        for interval in two_zones.scenario.delivery_intervals():
+            answer = client.get(f"/v1/intervals/{interval}")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["rounds"][0]["price_micro_per_kwh"] == price[interval]

@@ -16,6 +16,7 @@ from node.scenario.devices import Flywheel, Supercapacitor
 from node.scenario.models import Scenario
 from node.scenario.schema import schema_text
 from node.scenario.yaml_positions import YamlMistake, parse
+from node.scenario.zones import price_zones
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "scripts" / "scenarios").glob("*.yaml"))
@@ -79,6 +80,30 @@ def test_small_scenario_is_read_with_its_defaults(tmp_path: Path) -> None:
 def test_scenario_survives_a_round_trip_through_json(tmp_path: Path) -> None:
     scenario = read(tmp_path, SMALL)
     assert Scenario.model_validate_json(scenario.model_dump_json()) == scenario
+
+
+def test_network_auction_takes_as_many_nodes_as_the_contract_has_zones(tmp_path: Path) -> None:
+    content = json.loads(read(tmp_path, SMALL).model_dump_json())
+    content["market"]["mechanism"] = "network"
+    root = next(node["id"] for node in content["network"] if node["parent"] is None)
+    missing = 32 - len(content["network"])
+    content["network"] += [
+        {"id": f"more{i}", "parent": root, "import_cap_w": 1.0, "export_cap_w": 1.0} for i in range(missing)
+    ]
+    scenario = Scenario.model_validate_json(json.dumps(content))
+    assert [zone.zone for zone in price_zones(scenario)] == list(range(32))
+    content["network"].append({"id": "last", "parent": root, "import_cap_w": 1.0, "export_cap_w": 1.0})
+    with pytest.raises(ValueError, match="at most 32 nodes for a network auction"):
+        Scenario.model_validate_json(json.dumps(content))
+    content["market"]["mechanism"] = "uniform"
+    assert price_zones(Scenario.model_validate_json(json.dumps(content))) == ()
+
+
+def test_a_chunk_holds_a_sell_and_a_buy_at_least(tmp_path: Path) -> None:
+    content = json.loads(read(tmp_path, SMALL).model_dump_json())
+    content["chain"]["max_fills_per_chunk"] = 1
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        Scenario.model_validate_json(json.dumps(content))
 
 
 def test_study_options_are_read_in_yaml_words(tmp_path: Path) -> None:

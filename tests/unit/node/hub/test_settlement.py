@@ -126,7 +126,7 @@ def test_the_chunks_carry_every_fill_and_reading_once_with_its_signature(desk):
             assert typed_data.recover(DOMAIN, fill.order, fill.signature) == agent
 
 
-@pytest.mark.parametrize("max_fills", [3, 4, 100])
+@pytest.mark.parametrize("max_fills", [2, 3, 4, 100])
 def test_energy_of_every_chunk_adds_to_zero_wherever_it_is_cut(max_fills):
     desk = open_desk(max_fills)
     deliver(desk.hub)
