@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from devices.fleet import deliverable_w, step
 from devices.specification import Kind, Mode
@@ -17,6 +17,7 @@ from devices.state import FleetInputs, FleetState, initial_state, state_from_byt
 from market.units import MILLI_WH_PER_WH
 from node.hub.dispatch_records import IntervalInputs
 from node.plant import Plant
+from node.store.bulk import insert_all
 from node.store.tables_devices import reference_intervals
 
 FloatArray = NDArray[np.float64]
@@ -84,8 +85,9 @@ class Reference:
         milli_wh = np.rint(net_wh * MILLI_WH_PER_WH).astype(np.int64)
         stored = self.plant.fleet.capacity_wh > 0
         held_wh = np.bincount(self.plant.participant[stored], self.state.energy_wh[stored], net_wh.size)
-        connection.execute(
-            insert(reference_intervals),
+        insert_all(
+            connection,
+            reference_intervals,
             [
                 {
                     "interval": interval,

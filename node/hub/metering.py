@@ -18,6 +18,7 @@ from node.chain.typed_data import CompactSignature, Domain
 from node.clock import Clock
 from node.hub.clearing import positions_milli_wh
 from node.hub.registry import Registry
+from node.store.bulk import insert_all
 from node.store.tables_market import curtailments, imbalances, readings, tariffs
 
 
@@ -131,10 +132,11 @@ class Metering:
             reading_rows.append(self._reading_row(reading))
             metered_milli_wh.append(metered)
             zones.append(int(self._registry.zone[row]))
-        connection.execute(insert(readings), reading_rows)
+        insert_all(connection, readings, reading_rows)
         accounts = [row["account"] for row in reading_rows]
-        connection.execute(
-            insert(imbalances),
+        insert_all(
+            connection,
+            imbalances,
             _imbalance_rows(
                 interval,
                 accounts,

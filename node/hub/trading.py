@@ -26,6 +26,7 @@ from node.chain.typed_data import CompactSignature, Domain
 from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
+from node.store.bulk import insert_all
 from node.store.tables_market import order_refusals, orders, rounds
 from node.store.unit_of_work import Store
 
@@ -134,7 +135,7 @@ class Trading:
         self._refuse(connection, answers, owners, received_at_s)
         rows = self._rows(accepted, hashes, answers, received_at_s)
         if rows:
-            connection.execute(insert(orders), rows)
+            insert_all(connection, orders, rows)
         return [answer for answer in answers if answer is not None], rows
 
     def _answer_repeats(

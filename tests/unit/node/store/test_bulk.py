@@ -1,0 +1,67 @@
+"""Bulk inserts store exactly what ordinary inserts store."""
+
+import pytest
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from node.store.bulk import insert_all
+from node.store.schema import Amount
+from node.store.unit_of_work import Store
+
+METADATA = MetaData()
+COLUMNS = (
+    ("id", Integer),
+    ("flag", Boolean),
+    ("power_w", Float),
+    ("raw", LargeBinary),
+    ("name", String),
+    ("amount", Amount),
+)
+PLAIN = Table("plain", METADATA, *(Column(n, t, primary_key=n == "id") for n, t in COLUMNS))
+BULK = Table("bulk", METADATA, *(Column(n, t, primary_key=n == "id") for n, t in COLUMNS))
+ROWS = [
+    {"id": 1, "flag": True, "power_w": -0.1, "raw": b"\x00\xff", "name": "a'b", "amount": -(2**79)},
+    {"id": 2, "flag": False, "power_w": 1e-300, "raw": b"", "name": "ä", "amount": 0},
+    {"id": 3, "flag": None, "power_w": None, "raw": None, "name": None, "amount": None},
+]
+
+
+@pytest.fixture
+def store():
+    store = Store("sqlite://")
+    store.create_tables(METADATA)
+    yield store
+    store.close()
+
+
+def test_rows_are_the_same_as_those_of_an_ordinary_insert(store):
+    with store.begin() as connection:
+        connection.execute(insert(PLAIN), ROWS)
+        insert_all(connection, BULK, ROWS)
+        assert connection.execute(select(BULK)).all() == connection.execute(select(PLAIN)).all()
+
+
+def test_columns_may_come_in_any_order_and_be_left_out(store):
+    with store.begin() as connection:
+        insert_all(connection, BULK, [{"name": "x", "id": 7}])
+        row = connection.execute(select(BULK)).one()
+    assert (row.id, row.name, row.flag, row.amount) == (7, "x", None, None)
+
+
+def test_one_column_and_no_rows(store):
+    with store.begin() as connection:
+        insert_all(connection, BULK, [])
+        insert_all(connection, BULK, [{"id": 1}, {"id": 2}])
+        assert len(connection.execute(select(BULK)).all()) == 2
+
+
+def test_a_violated_key_undoes_the_whole_transaction(store):
+    with pytest.raises(IntegrityError), store.begin() as connection:
+        insert_all(connection, BULK, [{"id": 1}, {"id": 1}])
+    with store.read() as connection:
+        assert connection.execute(select(BULK)).all() == []
+
+
+def test_an_amount_that_is_no_integer_is_refused(store):
+    with pytest.raises(TypeError, match="an amount is an int"), store.begin() as connection:
+        insert_all(connection, BULK, [{"id": 1, "amount": 1.5}])
