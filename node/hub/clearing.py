@@ -20,6 +20,7 @@ from node.bus.messages import TOPIC_ROUNDS, RoundCleared
 from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
+from node.store.bulk import insert_all
 from node.store.tables_market import fills, orders, prices, rounds, trades
 from node.store.unit_of_work import Store
 
@@ -231,7 +232,7 @@ class Clearing:
             )
         ]
         if rows:
-            connection.execute(insert(trades), rows)
+            insert_all(connection, trades, rows)
 
 
 def book_root(connection: Connection, sequence: IntArray) -> bytes:
