@@ -119,8 +119,9 @@ class Simulation:
         self._saved_plan = saved["plan"].content
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
-        community.view.load(range(done + 1 - 8 * per_day, done + 1 + 3 * per_day))
-        community.clock.advance_to(community.scenario.grid.end_s(done))
+        end_s = community.scenario.grid.end_s(done)
+        community.view.load(range(done + 1 - 8 * per_day, done + 1 + 3 * per_day), before_s=end_s)
+        community.clock.advance_to(end_s)
         return done
 
     def _open(self) -> None:

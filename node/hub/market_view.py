@@ -8,6 +8,8 @@ from node.hub.registry import Registry
 from node.store.tables_market import fills, prices, rounds
 from node.store.unit_of_work import Store
 
+FOREVER_S = 2**62
+
 
 class MarketView:
     """Positions and prices by account row, remembered until a round changes them."""
@@ -20,13 +22,18 @@ class MarketView:
         self._prices: dict[int, float] = {}
         self._nothing = np.zeros(len(registry), np.int64)
 
-    def load(self, intervals: range) -> None:
-        """Take over what rounds have cleared in these intervals; called after every round and at start."""
+    def load(self, intervals: range, before_s: int = FOREVER_S) -> None:
+        """Take over what rounds have cleared in these intervals; called after every round and at start.
+
+        `before_s` leaves out rounds cleared from that second on: a start that does an interval again must not
+        know what the first attempt traded, or its agents would decide otherwise.
+        """
         where = (fills.c.interval >= intervals.start, fills.c.interval < intervals.stop)
         with self._store.read() as connection:
             sums = connection.execute(
                 select(fills.c.interval, fills.c.account, fills.c.is_buy, func.sum(fills.c.quantity_milli_wh))
-                .where(*where)
+                .join(rounds, (rounds.c.interval == fills.c.interval) & (rounds.c.round == fills.c.round))
+                .where(*where, rounds.c.cleared_at_s < before_s)
                 .group_by(fills.c.interval, fills.c.account, fills.c.is_buy)
             ).all()
             found = connection.execute(
@@ -36,6 +43,7 @@ class MarketView:
                     prices.c.zone == self._zone,
                     prices.c.interval >= intervals.start,
                     prices.c.interval < intervals.stop,
+                    rounds.c.cleared_at_s < before_s,
                 )
                 .order_by(prices.c.interval, prices.c.round)
             ).all()

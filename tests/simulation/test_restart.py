@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from node import profiles
 from node.chain.sender import SettlementHalted
-from node.community import WrongCommunity
+from node.community import WrongCommunity, open_community
+from node.hub.clearing import Clearing
 from node.report import export
+from node.scenario import load
+from node.simulation import Simulation
 from node.store.tables_chain import chain_accounts
 from node.store.unit_of_work import Store
+from tests.simulation.conftest import CORNER
 
 ROOT = Path(__file__).parents[2]
 # scripts/test faults kills more often
@@ -76,6 +81,32 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(corner, und
             process.stderr.close()
     assert killed, "no kill hit a running process: the machine is too fast for these moments"
     assert fingerprint(corner(data)) == undisturbed
+
+
+@pytest.mark.parametrize("n_cleared", [13, 16, 21])
+def test_stopped_behind_a_cleared_round_its_agents_decide_again_as_they_did(
+    n_cleared, corner, undisturbed, tmp_path, monkeypatch
+):
+    clear, calls = Clearing.clear, []
+
+    def clear_and_stop(self, *arguments):
+        clear(self, *arguments)
+        calls.append(self)
+        if len(calls) == n_cleared:
+            raise Stopped
+
+    scenario = load(CORNER)
+    community = open_community(scenario, profiles.load(scenario), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Clearing, "clear", clear_and_stop)
+        with pytest.raises(Stopped):
+            Simulation(community).run(scenario.delivery_intervals().stop)
+    community.close()
+    assert fingerprint(corner(tmp_path)) == undisturbed
+
+
+class Stopped(BaseException):
+    """The process ends here."""
 
 
 def test_a_second_run_continues_the_same_chain_and_store(corner, tmp_path):
