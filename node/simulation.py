@@ -96,7 +96,7 @@ class Simulation:
         self._publish()  # what a stop between settlement and publication left
         if self.next_interval == self._first:
             self._open()
-        elif self.next_interval < stop:
+        else:
             self._catch_up()
         for interval in range(self.next_interval, stop):
             self._deliver(interval)
@@ -158,10 +158,7 @@ class Simulation:
 
     def _catch_up(self) -> None:
         """Finish what the last run had planned but not mined, at the times it would have had."""
-        community = self.community
-        if community.sender is None:
-            return
-        self._settle(self._done, is_new=False)
+        self._settle(self._done, is_new=self.community.desk.read < self._done)
 
     # -------------------------------------------------------------- one interval
 

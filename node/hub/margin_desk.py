@@ -45,6 +45,7 @@ class MarginDesk:
         `is_bounded` is False in studies without a chain: there is no balance that an order could exceed.
         """
         self._is_bounded = is_bounded
+        self.read = read  # the newest interval whose settlement freed its margin
         self._exposure = {
             int(account): AccountExposure(int(capacity), read, tariff_of)
             for account, capacity in zip(
@@ -95,6 +96,7 @@ class MarginDesk:
             select(readings.c.account).where(readings.c.interval == interval)
         ).scalars():
             self._exposure[account].read(interval)
+        self.read = max(self.read, interval)
         self.refresh(connection)
 
     def refresh(self, connection: Connection) -> None:

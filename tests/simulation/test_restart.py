@@ -105,6 +105,29 @@ def test_stopped_behind_a_cleared_round_its_agents_decide_again_as_they_did(
     assert fingerprint(corner(tmp_path)) == undisturbed
 
 
+@pytest.mark.parametrize("stops_at", [8, 21, 23])
+def test_stopped_between_checkpoint_and_settlement_it_settles_first(
+    stops_at, corner, undisturbed, tmp_path, monkeypatch
+):
+    """Also behind the last interval, when nothing is left to deliver."""
+    scenario = load(CORNER)
+    last = scenario.delivery_intervals().start + stops_at
+    settle = Simulation._settle
+
+    def stop_before_settling(self, interval, *, is_new):
+        if interval == last:
+            raise Stopped
+        settle(self, interval, is_new=is_new)
+
+    community = open_community(scenario, profiles.load(scenario), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Simulation, "_settle", stop_before_settling)
+        with pytest.raises(Stopped):
+            Simulation(community).run(scenario.delivery_intervals().stop)
+    community.close()
+    assert fingerprint(corner(tmp_path)) == undisturbed
+
+
 class Stopped(BaseException):
     """The process ends here."""
 
