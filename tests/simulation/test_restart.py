@@ -30,9 +30,17 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.simulation.conftest import run_corner
-community = run_corner(Path(sys.argv[1]))
-print("done", flush=True)
+from node import profiles
+from node.community import open_community
+from node.scenario import load
+from node.simulation import Simulation
+from tests.simulation.conftest import CORNER
+scenario = load(CORNER)
+data = Path(sys.argv[1])
+data.mkdir(parents=True, exist_ok=True)
+print("started", flush=True)
+community = open_community(scenario, profiles.load(scenario), data)
+Simulation(community).run(scenario.delivery_intervals().stop, lambda interval: print(interval, flush=True))
 community.close()
 """
 
@@ -64,23 +72,27 @@ def test_another_seed_gives_other_keys_and_another_state(corner, undisturbed, tm
 
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(corner, undisturbed, tmp_path):
     data = tmp_path / "killed"
-    child = [sys.executable, "-c", CHILD.format(root=str(ROOT)), str(data)]
     chance = random.Random(20260416)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(child, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    killed = sum(_run_and_kill(data, chance) for _ in range(KILLS))
+    assert killed, "every run ended before its kill"
+    assert fingerprint(corner(data)) == undisturbed
+
+
+def _run_and_kill(data: Path, chance: random.Random) -> bool:
+    """Start a run and kill it some intervals later, in the middle of one; tell whether it still ran."""
+    child = [sys.executable, "-c", CHILD.format(root=str(ROOT)), str(data)]
+    most = max(1, 24 // KILLS)
+    with subprocess.Popen(child, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for _ in range(chance.randint(1, most)):  # the first line says that it started
+            process.stdout.readline()
         try:
-            process.wait(timeout=chance.uniform(1.5, 6.0))
+            process.wait(timeout=chance.uniform(0.0, 0.4))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            killed += 1
-        else:
-            assert process.returncode == 0, process.stderr.read().decode()[-2000:]
-        finally:
-            process.stderr.close()
-    assert killed, "no kill hit a running process: the machine is too fast for these moments"
-    assert fingerprint(corner(data)) == undisturbed
+            return True
+        assert process.returncode == 0, process.stderr.read().decode()[-2000:]
+        return False
 
 
 @pytest.mark.parametrize("n_cleared", [13, 16, 21])
