@@ -106,7 +106,7 @@ def _operations(facts: Operations) -> list[tuple[str, str]]:
     if facts.takeovers:
         rows.append(("controller takeovers", f"{facts.takeovers}"))
     if facts.islands:
-        rows.append(("supplies lost and bridged", f"{facts.islands}"))
+        rows.append(("supplies lost", f"{facts.islands}"))
     if facts.lent_wh:
         rows.append(("lent between owners", _shares(facts.lent_wh)))
         rows.append(("borrowed", _shares(facts.borrowed_wh)))

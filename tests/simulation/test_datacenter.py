@@ -169,7 +169,7 @@ def test_the_figures_show_each_of_it(day):
     shown = dict(figures(summary))
     assert "bbu-a3: internal short" in shown["health alerts"]
     assert shown["controller takeovers"] == "1"
-    assert shown["supplies lost and bridged"] == "1"
+    assert shown["supplies lost"] == "1"
     assert "Kinetic module A" in shown["lent between owners"]
     assert "Rack B3" in shown["borrowed"]
     assert summary.energy.gap_share < 1e-3
