@@ -306,6 +306,7 @@ def _wire(
         plant.node,
         plant.participant,
         topology.node_of_participant,
+        lends=plant.lends,
         interval_s=scenario.interval_s,
     )
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))

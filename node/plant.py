@@ -4,7 +4,7 @@ A participant's load becomes one device per priority class, so that a shortage t
 Cars come and go at local wall-clock times, and drive their trip's energy evenly while away.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from node.scenario import (
     Device,
     ElectricVehicle,
     Flywheel,
+    KineticModule,
     Participant,
     PowerDeliveryUnit,
     Scenario,
@@ -61,6 +62,7 @@ class Plant:
     participant : (n_devices,) int64, row of the owner
     node : (n_devices,) int64, row of the connection in the topology
     load_share_pu : (n_devices,) float64, share of the owner's load profile; 0 for what is no load
+    lends : (n_devices,) bool, storages that help beyond their own connection
     vehicles : rows of the cars, and their scenario entries in `cars`
     wear_micro_per_kwh, markup_micro_per_kwh : (n_devices,) int64, of the owner's strategy
     """
@@ -71,6 +73,7 @@ class Plant:
     participant: IntArray
     node: IntArray
     load_share_pu: FloatArray
+    lends: NDArray[np.bool_]
     vehicles: IntArray
     cars: tuple[ElectricVehicle, ...]
     wear_micro_per_kwh: IntArray
@@ -176,11 +179,13 @@ def build(scenario: Scenario) -> Plant:
     specs: list[DeviceSpec] = []
     owner: list[int] = []
     share: list[float] = []
+    lends: list[bool] = []
     cars: dict[int, ElectricVehicle] = {}
     for row, participant in enumerate(scenario.participants):
-        for spec, part, car in _devices_of(participant):
-            if car is not None:
-                cars[len(specs)] = car
+        for spec, part, device in _devices_of(participant):
+            if isinstance(device, ElectricVehicle):
+                cars[len(specs)] = device
+            lends.append(device is not None and not isinstance(device, ElectricVehicle) and device.lends)
             specs.append(spec)
             owner.append(row)
             share.append(part)
@@ -193,6 +198,7 @@ def build(scenario: Scenario) -> Plant:
         participant=owners,
         node=topology.node_of_participant[owners],
         load_share_pu=np.array(share),
+        lends=np.array(lends, np.bool_),
         vehicles=np.array(sorted(cars), np.int64),
         cars=tuple(cars[row] for row in sorted(cars)),
         wear_micro_per_kwh=np.array([s.wear_micro_per_kwh for s in strategies], np.int64)[owners],
@@ -200,9 +206,9 @@ def build(scenario: Scenario) -> Plant:
     )
 
 
-def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, ElectricVehicle | None]]:
-    """Return a participant's devices with their share of its load and, for cars, their scenario entry."""
-    found: list[tuple[DeviceSpec, float, ElectricVehicle | None]] = []
+def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Device | None]]:
+    """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
+    found: list[tuple[DeviceSpec, float, Device | None]] = []
     if participant.load is not None:
         for name, priority in CLASSES:
             part = float(getattr(participant.priorities, f"{name}_pu"))
@@ -212,8 +218,7 @@ def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Elect
     if participant.solar is not None:
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
-        car = device if isinstance(device, ElectricVehicle) else None
-        found += [(spec, 0.0, car) for spec in _storages(device)]
+        found += [(spec, 0.0, device) for spec in _storages(device)]
     return found
 
 
@@ -234,6 +239,8 @@ def _storages(device: Device) -> list[DeviceSpec]:
         case Flywheel():
             full = device.capacity_wh / (1 - (device.speed_min_rpm / device.speed_max_rpm) ** 2)
             return [_rotating_or_bank(device, Kind.FLYWHEEL, StorageKind.FLYWHEEL, full, INVERTER_RAMP_S)]
+        case KineticModule():
+            return [_kinetic(device)]
         case Supercapacitor():
             full = device.capacity_wh / (1 - (device.v_min_v / device.v_max_v) ** 2)
             return [
@@ -303,7 +310,11 @@ def _floor_pu(kind: StorageKind) -> float:
 
 
 def _rotating_or_bank(
-    device: Flywheel | Supercapacitor, kind: Kind, storage: StorageKind, full_wh: float, ramp_s: float
+    device: Flywheel | KineticModule | Supercapacitor,
+    kind: Kind,
+    storage: StorageKind,
+    full_wh: float,
+    ramp_s: float,
 ) -> DeviceSpec:
     floor_wh = full_wh - device.capacity_wh
     return DeviceSpec(
@@ -317,6 +328,22 @@ def _rotating_or_bank(
         initial_wh=floor_wh + device.soc_start_pu * device.capacity_wh,
         ramp_w_per_s=device.p_max_w / ramp_s,
     )
+
+
+def _kinetic(device: KineticModule) -> DeviceSpec:
+    full_wh = device.capacity_wh / (1 - (device.speed_min_rpm / device.speed_max_rpm) ** 2)
+    rotor = _rotating_or_bank(device, Kind.FLYWHEEL, StorageKind.FLYWHEEL, full_wh, STAGE_RAMP_S)
+    bank_floor_wh = _floor_pu(StorageKind.SUPERCAPACITOR) * device.bank_wh
+    bank = StorageSpec(
+        StorageKind.SUPERCAPACITOR,
+        Converter.DC_DC,
+        device.p_max_w,
+        device.p_max_w,
+        device.p_max_w,
+        device.bank_wh,
+        bank_floor_wh,
+    )
+    return replace(rotor, kind=Kind.KINETIC_MODULE, buffer=bank)
 
 
 _KIND_NAMES = {
@@ -353,4 +380,5 @@ def describe(plant: Plant, row: int) -> dict[str, Any]:
         "p_charge_max_w": float(fleet.p_charge_max_w[row]),
         "p_discharge_max_w": float(fleet.p_discharge_max_w[row]),
         "priority": Priority(int(fleet.priority[row])).name.lower(),
+        "lends": bool(plant.lends[row]),
     }

@@ -4,7 +4,8 @@
 start      agents decide what they aim at; storages may be planned anew
 gates      agents sign and publish orders, the door answers, the round clears
 delivery   controller and devices, 100 ms periods where something changes
-end        meters sign, the hub stores readings and plans the settlement: one transaction with the checkpoint
+end        storages age and are judged; meters sign, the hub stores readings and plans the settlement: one
+           transaction with the checkpoint
 after      the chain mines, the watcher projects, store and chain are compared, the bundle is published
 ```
 
@@ -30,12 +31,15 @@ from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community, last_settled
+from node.disturbances import during, planned_failures, planned_faults
 from node.founding import install_calls
-from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
+from node.hub import device_records
+from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
 from node.hub.dispatch_state import World, world_from_bytes
+from node.hub.health_watch import HealthWatch
 from node.reference import Reference
 from node.store.tables_chain import outbox
-from node.store.tables_devices import checkpoints, device_intervals, node_intervals, setpoints
+from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs
 
 FloatArray = NDArray[np.float64]
@@ -77,6 +81,13 @@ class Simulation:
         self._flexibility = community.flexibility
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
+        self._failures = planned_failures(community.scenario, community.plant.topology)
+        self._health = HealthWatch(
+            community.plant.fleet,
+            planned_faults(community.scenario, community.plant.fleet),
+            community.scenario.seed,
+            self._length_s,
+        )
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
 
@@ -116,6 +127,7 @@ class Simulation:
         self._world = world_from_bytes(saved["world"].content)
         community.meters.restore(saved["meters"].content)
         self._reference.restore(saved["reference"].content)
+        self._health.restore(saved["health"].content)
         self._saved_plan = saved["plan"].content
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
@@ -225,8 +237,27 @@ class Simulation:
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
+            disturbances=during(self._failures, *self._span_s(interval)),
         )
-        return community.dispatch.run_interval(interval, self._world, inputs, schedule)
+        before = World(self._health.strike(self._world.fleet, interval), self._world.dispatch)
+        world, outcome = community.dispatch.run_interval(
+            interval, before, inputs, schedule, self._health.is_fit
+        )
+        return World(self._health.after(before.fleet, world.fleet, interval), world.dispatch), outcome
+
+    def _span_s(self, interval: int) -> tuple[float, float]:
+        grid = self.community.scenario.grid
+        return float(grid.start_s(interval)), float(grid.end_s(interval))
+
+    def _out_before(self, interval: int) -> frozenset[str]:
+        """Return the nodes whose supply was lost already when the interval began."""
+        start_s, _ = self._span_s(interval)
+        names = self.community.plant.topology.ids
+        return frozenset(
+            names[f.node]
+            for f in self._failures
+            if isinstance(f, SupplyFailure) and f.start_s < start_s < f.end_s
+        )
 
     def _targets(self, aim: Aim) -> FloatArray:
         """Return each account's target; accounts without storage just follow load and sun."""
@@ -247,7 +278,14 @@ class Simulation:
             self._record_tariff(connection, interval)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
-            self._record_devices(connection, interval, outcome)
+            device_records.record(
+                connection,
+                outcome,
+                community.plant.topology,
+                FIRST_ACCOUNT,
+                was_out=self._out_before(interval),
+            )
+            self._health.record(connection, interval)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
@@ -280,63 +318,10 @@ class Simulation:
             ],
         )
 
-    def _record_devices(self, connection: Connection, interval: int, outcome: IntervalOutcome) -> None:
-        energies = outcome.energies
-        columns = {
-            name: getattr(energies, name).tolist()
-            for name in (
-                "terminal_wh",
-                "source_wh",
-                "sink_wh",
-                "stored_delta_wh",
-                "loss_wh",
-                "curtailed_wh",
-                "unserved_wh",
-            )
-        } | {"energy_wh": outcome.energy_wh.tolist()}
-        connection.execute(
-            insert(device_intervals),
-            [
-                {"interval": interval, "device": row} | dict(zip(columns, values, strict=True))
-                for row, values in enumerate(zip(*columns.values(), strict=True))
-            ],
-        )
-        topology = self.community.plant.topology
-        flows = outcome.nodes
-        connection.execute(
-            insert(node_intervals),
-            [
-                {
-                    "interval": interval,
-                    "node": name,
-                    "peak_import_w": float(flows.peak_import_w[row]),
-                    "peak_export_w": float(flows.peak_export_w[row]),
-                    "is_import_binding": bool(flows.is_import_binding[row]),
-                    "is_export_binding": bool(flows.is_export_binding[row]),
-                }
-                for row, name in enumerate(topology.ids)
-            ],
-        )
-        log = outcome.setpoints
-        rows = [
-            {
-                "device": int(log.device[i]),
-                "interval": interval,
-                "at_s": float(log.at_s[i]),
-                "sequence": int(log.sequence[i]),
-                "p_w": float(log.p_w[i]),
-                "expires_s": float(log.expires_s[i]),
-                "reason": log.reason_text(i, topology.ids),
-            }
-            for i in range(log.device.size)
-        ]
-        if rows:
-            connection.execute(insert(setpoints), rows)
-
     def _save(self, connection: Connection, interval: int) -> None:
         community = self.community
         content = {"world": self._world.to_bytes(), "meters": community.meters.to_bytes()}
-        content["reference"] = self._reference.to_bytes()
+        content |= {"reference": self._reference.to_bytes(), "health": self._health.to_bytes()}
         plan = community.agents.to_bytes()
         if plan != self._saved_plan or interval == self._first:
             content["plan"] = self._saved_plan = plan

@@ -18,7 +18,7 @@ What remains is physics: an export that trips by itself, or a load that jumps, i
 solves both sides apart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class NetPlan:
     export_cap_milli_w: IntArray
     imports: AllocationPlan  # two claims a device: own supply (class 0), then the feeder's
     exports: AllocationPlan
+    import_class: IntArray
     own_imports: _OwnSupply
     own_exports: _OwnSupply
 
@@ -117,6 +118,7 @@ def plan_net(
         export_cap_milli_w=cap_milli_w(tree.export_cap_w),
         imports=plan_allocation(tree, twice, np.r_[own, 1 + import_class]),
         exports=plan_allocation(tree, twice, np.r_[own, 1 + export_class]),
+        import_class=import_class,
         own_imports=_own_supply(account_of_device, import_class),
         own_exports=_own_supply(account_of_device, export_class),
     )
@@ -170,6 +172,11 @@ def allocate_net(
         plan, np.r_[weight, weight], imports, exports, claims_in, claims_out, sure_in, sure_out, held_out
     )
     into, out = _together(book, firm_out) or _one_after_the_other(book)
+    if np.any(exports > sure_out):
+        # What only ramps up may push firm exports aside: then the firm ones alone serve more.
+        firm = _together(book.assured(), firm_out)
+        if firm is not None and _served(plan, firm[0], imports) > _served(plan, into, imports):
+            into, out = firm
     given_in, given_out = np.minimum(into.granted_milli_w, imports), np.minimum(out.granted_milli_w, exports)
     return NetGrant(
         given_out - given_in,
@@ -192,6 +199,22 @@ class _Claims:
     sure_in: IntArray
     sure_out: IntArray
     held_out: IntArray
+
+    def assured(self) -> "_Claims":
+        """Return the same claims without what is only ramping up: nothing is granted that is not firm.
+
+        Where an island needs more than ramps assure in one step, each turn loses the part that is not firm again;
+        without it, turns settle at what is firm, and the rest comes a period later.
+        """
+        imports, exports = np.minimum(self.imports, self.sure_in), np.minimum(self.exports, self.sure_out)
+        held_in = np.where(self.claims_in > self.imports, self.claims_in, 0)
+        return replace(
+            self,
+            imports=imports,
+            exports=exports,
+            claims_in=np.maximum(imports, held_in),
+            claims_out=np.maximum(exports, self.held_out),
+        )
 
     def allocate_in(self, firm_out: IntArray) -> Allocation:
         """Allocate imports while firm exports make room."""
@@ -219,6 +242,13 @@ class _Claims:
         granted = np.minimum(out.granted_milli_w, self.exports)
         net = _usage(self.plan, granted - self.firm_in(into))
         return bool(np.all(net <= self.plan.export_cap_milli_w))
+
+
+def _served(plan: NetPlan, into: Allocation, imports: IntArray) -> tuple[int, ...]:
+    """Return granted imports by class, the most important first: the greater tuple serves better."""
+    granted = np.minimum(into.granted_milli_w, imports)
+    by_class = sum_by(plan.import_class, granted, int(plan.import_class.max(initial=0)) + 1)
+    return tuple(by_class.astype(np.int64).tolist())
 
 
 def _together(book: _Claims, firm_out: IntArray) -> tuple[Allocation, Allocation] | None:

@@ -105,7 +105,7 @@ class Dispatch:
             borrowed_wh=ledger.borrowed_wh,
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
-            notes=tuple(run.notes),
+            incidents=tuple(run.incidents),
         )
 
     def _check(self, schedule: Schedule) -> None:

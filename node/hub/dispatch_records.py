@@ -73,6 +73,32 @@ class ControllerFailure:
 Disturbance = SupplyFailure | ControllerFailure
 
 
+class IncidentKind(IntEnum):
+    """What happened to supply or control."""
+
+    TAKEOVER = 0
+    SUPPLY_FAILED = 1
+    SUPPLY_BACK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One entry of the event list: a takeover by the controller with a number, or a node's supply lost or back."""
+
+    kind: IncidentKind
+    at_s: float
+    subject: str
+
+    def __str__(self) -> str:
+        match self.kind:
+            case IncidentKind.TAKEOVER:
+                return f"controller {self.subject} took over at {self.at_s}"
+            case IncidentKind.SUPPLY_FAILED:
+                return f"supply of {self.subject} failed at {self.at_s}"
+            case IncidentKind.SUPPLY_BACK:
+                return f"supply of {self.subject} is back at {self.at_s}"
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """What the agents want of an interval.
@@ -185,4 +211,9 @@ class IntervalOutcome:
     borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
-    notes: tuple[str, ...] = field(default=())  # takeovers and islands, for the event list
+    incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The incidents as sentences."""
+        return tuple(str(incident) for incident in self.incidents)

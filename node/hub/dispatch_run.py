@@ -25,7 +25,7 @@ from node.controller.decision import Call, Decision, Period, decide, no_decision
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
 from node.hub.dispatch_ledger import Ledger
-from node.hub.dispatch_records import IntervalInputs, Schedule
+from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_state import DispatchState, World
 
 PERIOD_MS = 100
@@ -79,7 +79,7 @@ class IntervalRun:
         self._burst_periods = 0
         self._renew_ms = 0
         self.ledger = Ledger(plan)
-        self.notes: list[str] = []
+        self.incidents: list[Incident] = []
         params = plan.params
         self._deadband_w = np.where(
             params.is_storage,
@@ -100,9 +100,8 @@ class IntervalRun:
             is_silent = self._timeline.is_silent(now_ms)
             if was_silent and not is_silent:
                 self._fence += 1
-                self.notes.append(
-                    f"controller {self._fence} took over at {self._start_s + now_ms / MS_PER_S}"
-                )
+                at_s = self._start_s + now_ms / MS_PER_S
+                self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(self._fence)))
             was_silent = is_silent
             now_ms += self._wait(now_ms, stop_ms) if is_silent else self.act(now_ms, stop_ms)
             if now_ms == stop_ms:
@@ -155,11 +154,15 @@ class IntervalRun:
             return
         at_s = self._start_s + now_ms / MS_PER_S
         names = self._normal_plan.tree.names
-        self.notes += [
-            f"supply of {names[node]} failed at {at_s}" for node in failed if node not in self._failed
+        self.incidents += [
+            Incident(IncidentKind.SUPPLY_FAILED, at_s, names[node])
+            for node in failed
+            if node not in self._failed
         ]
-        self.notes += [
-            f"supply of {names[node]} is back at {at_s}" for node in self._failed if node not in failed
+        self.incidents += [
+            Incident(IncidentKind.SUPPLY_BACK, at_s, names[node])
+            for node in self._failed
+            if node not in failed
         ]
         self._failed = failed
         self._plan = islanded(self._normal_plan, np.array(failed, np.int64))

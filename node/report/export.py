@@ -37,6 +37,9 @@ EXPORTED: tuple[Table, ...] = (
     d.setpoints,
     d.nodes,
     d.node_intervals,
+    d.alerts,
+    d.incidents,
+    d.loans,
     d.reference_intervals,
 )
 

@@ -18,6 +18,7 @@ from market.kpis_money import (
 )
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
+from node.report.operations import Operations, operations
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -91,6 +92,7 @@ class Summary:
     gini_of_bills: float | None
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
+    operations: Operations
     chain: ChainFigures | None
     differences: int
 
@@ -111,6 +113,7 @@ class Summary:
             "peaks": asdict(self.peaks),
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
+            "operations": asdict(self.operations),
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -195,6 +198,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         gini_of_bills=gini([float(b) for b in market_bills]),
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
+        operations=operations(connection, span),
         chain=_chain(connection),
         differences=differences,
     )

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
 
@@ -75,6 +76,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
+    rows += _operations(summary.operations)
     rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:
         chain = summary.chain
@@ -95,6 +97,26 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
             ),
         ]
     return rows
+
+
+def _operations(facts: Operations) -> list[tuple[str, str]]:
+    """Return what devices and controller had to cope with; only what happened gets a line."""
+    found = ", ".join(f"{name}: {cause}" for name, cause in facts.alerts)
+    rows = [("health alerts", f"{found} (taken out)" if found else "none")]
+    if facts.takeovers:
+        rows.append(("controller takeovers", f"{facts.takeovers}"))
+    if facts.islands:
+        rows.append(("supplies lost", f"{facts.islands}"))
+    if facts.lent_wh:
+        rows.append(("lent between owners", _shares(facts.lent_wh)))
+        rows.append(("borrowed", _shares(facts.borrowed_wh)))
+    return rows
+
+
+def _shares(by_name: Mapping[str, float]) -> str:
+    total = sum(by_name.values()) / 1e3
+    parts = ", ".join(f"{name} {value / 1e3:,.2f}" for name, value in by_name.items() if value >= 5.0)
+    return f"{total:,.2f} kWh ({parts})"
 
 
 def _event(event: Mapping[str, Any]) -> tuple[str, str]:

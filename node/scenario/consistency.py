@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.scenario.devices import ElectricVehicle, Flywheel, PowerDeliveryUnit, Supercapacitor
+from node.scenario.devices import (
+    ElectricVehicle,
+    Flywheel,
+    KineticModule,
+    PowerDeliveryUnit,
+    Supercapacitor,
+)
 
 if TYPE_CHECKING:
     from node.scenario.models import Participant, Scenario
@@ -16,6 +22,10 @@ MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
 
 Location = tuple[str | int, ...]
+
+# A flywheel's drive takes a second to full power, so its bank gives half a second's energy at full power; from its
+# working point (0.65 of full) a third of the bank's energy is within reach either way, losses not counted.
+BANK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,8 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_network(scenario),
         *_participants(scenario),
         *_events(scenario),
+        *_failures(scenario),
+        *_faults(scenario),
         *_generated(scenario),
         *_profiles(scenario),
     ]
@@ -161,9 +173,15 @@ def _devices(participant: Participant, where: Location) -> Iterator[Mistake]:
                 yield Mistake((*at, "trip_wh"), f"expected at most required_wh = {device.required_wh:g}")
             if device.arrival == device.departure:
                 yield Mistake((*at, "departure"), "expected another time than arrival")
-        elif isinstance(device, Flywheel) and device.speed_min_rpm >= device.speed_max_rpm:
+        elif isinstance(device, Flywheel | KineticModule) and device.speed_min_rpm >= device.speed_max_rpm:
             yield Mistake(
                 (*at, "speed_min_rpm"), f"expected less than speed_max_rpm = {device.speed_max_rpm:g}"
+            )
+        elif isinstance(device, KineticModule) and device.bank_wh < BANK_S * device.p_max_w / 3_600:
+            yield Mistake(
+                (*at, "bank_wh"),
+                f"expected at least {BANK_S * device.p_max_w / 3_600:.3g}: the bank carries p_max_w while the "
+                "flywheel's drive takes over",
             )
         elif isinstance(device, Supercapacitor) and device.v_min_v >= device.v_max_v:
             yield Mistake((*at, "v_min_v"), f"expected less than v_max_v = {device.v_max_v:g}")
@@ -189,6 +207,35 @@ def _events(scenario: Scenario) -> Iterator[Mistake]:
         for j, member in enumerate(event.members or ()):
             if member not in people:
                 yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+
+
+def _failures(scenario: Scenario) -> Iterator[Mistake]:
+    nodes = {node.id for node in scenario.network}
+    for i, failure in enumerate(scenario.failures):
+        where: Location = ("failures", i)
+        if failure.start >= 1_440:
+            yield Mistake((*where, "start"), "expected a time before 24:00")
+        if failure.kind == "supply" and failure.node not in nodes:
+            yield Mistake((*where, "node"), f"expected the id of a network node, got {failure.node!r}")
+
+
+def _faults(scenario: Scenario) -> Iterator[Mistake]:
+    storages = {
+        device.id
+        for participant in scenario.participants
+        for device in participant.devices
+        if not isinstance(device, PowerDeliveryUnit)
+    }
+    for i, fault in enumerate(scenario.faults):
+        where: Location = ("faults", i)
+        if fault.device not in storages:
+            yield Mistake(
+                (*where, "device"), f"expected the id of a storage that is no PDU, got {fault.device!r}"
+            )
+        if fault.start * 60 % scenario.interval_s or fault.start >= 1_440:
+            yield Mistake(
+                (*where, "start"), f"expected a border of the {scenario.interval_s} s intervals before 24:00"
+            )
 
 
 def _generated(scenario: Scenario) -> Iterator[Mistake]:

@@ -1,4 +1,8 @@
-"""Devices of a scenario, in physical units: what hangs behind a participant's connection."""
+"""Devices of a scenario, in physical units: what hangs behind a participant's connection.
+
+A storage that `lends` also helps beyond its own connection: when a shared node is overloaded, or cut off as an
+island. What it gives is metered as its owner's export like any other.
+"""
 
 import math
 from typing import Annotated, Literal
@@ -36,6 +40,7 @@ class Battery(Strict):
     reserve_pu: Fraction = 0.1
     soc_start_pu: Fraction = 0.5
     chemistry: Chemistry = "lfp"
+    lends: bool = False
 
 
 class BackupUnit(Strict):
@@ -49,6 +54,7 @@ class BackupUnit(Strict):
     reserve_pu: Fraction = 0.6
     soc_start_pu: Fraction = 0.9
     chemistry: Chemistry = "lfp"
+    lends: bool = False
 
 
 class ElectricVehicle(Strict):
@@ -95,6 +101,7 @@ class PowerDeliveryUnit(Strict):
     soc_start_pu: Fraction = 0.5
     threshold_low_pu: Fraction = 0.3
     threshold_high_pu: Fraction = 0.8
+    lends: bool = False
 
 
 class Flywheel(Strict):
@@ -109,10 +116,35 @@ class Flywheel(Strict):
     standby_loss_w: PowerOrZero
     reserve_pu: Fraction = 0.3
     soc_start_pu: Fraction = 0.7
+    lends: bool = False
 
     @property
     def capacity_wh(self) -> float:
         """Usable energy between the two speeds, Wh."""
+        low, high = (n * RADIANS_PER_S_PER_RPM for n in (self.speed_min_rpm, self.speed_max_rpm))
+        return 0.5 * self.inertia_kg_m2 * (high**2 - low**2) / SECONDS_PER_HOUR
+
+
+class KineticModule(Strict):
+    """A flywheel and a supercapacitor bank behind one terminal: the bank takes surges and the ramp.
+
+    `bank_wh` is the bank's energy when full; a quarter of it, below half its voltage, cannot be reached.
+    """
+
+    kind: Literal["kinetic"]
+    id: Name
+    inertia_kg_m2: Annotated[float, Field(gt=0, le=1e6)]
+    speed_min_rpm: Annotated[float, Field(gt=0, le=200_000)]
+    speed_max_rpm: Annotated[float, Field(gt=0, le=200_000)]
+    bank_wh: Energy
+    p_max_w: Power
+    reserve_pu: Fraction = 0.25
+    soc_start_pu: Fraction = 0.9
+    lends: bool = False
+
+    @property
+    def capacity_wh(self) -> float:
+        """Usable energy of the flywheel between the two speeds, Wh."""
         low, high = (n * RADIANS_PER_S_PER_RPM for n in (self.speed_min_rpm, self.speed_max_rpm))
         return 0.5 * self.inertia_kg_m2 * (high**2 - low**2) / SECONDS_PER_HOUR
 
@@ -129,6 +161,7 @@ class Supercapacitor(Strict):
     p_max_w: Power
     reserve_pu: Fraction = 0.2
     soc_start_pu: Fraction = 0.7
+    lends: bool = False
 
     @property
     def capacity_wh(self) -> float:
@@ -137,6 +170,6 @@ class Supercapacitor(Strict):
 
 
 Device = Annotated[
-    Battery | BackupUnit | ElectricVehicle | PowerDeliveryUnit | Flywheel | Supercapacitor,
+    Battery | BackupUnit | ElectricVehicle | PowerDeliveryUnit | Flywheel | KineticModule | Supercapacitor,
     Field(discriminator="kind"),
 ]

@@ -10,6 +10,7 @@ from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
 from node.scenario.consistency import Inconsistent, find_mistakes
 from node.scenario.devices import Device
+from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
     Fraction,
     LocalMinutes,
@@ -272,6 +273,8 @@ class Scenario(Strict):
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    faults: tuple[Fault, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 

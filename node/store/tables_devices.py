@@ -77,6 +77,36 @@ node_intervals = Table(
     Column("is_export_binding", Boolean, nullable=False),
 )
 
+# What the health monitor found, each cause of a device once, with the interval after which it was found.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("cause", String, primary_key=True),
+)
+
+# Takeovers of control and lost supplies, in the order they happened.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", Float, nullable=False),
+    Column("kind", String, nullable=False),  # takeover, supply_failed, supply_back
+    Column("subject", String, nullable=False),  # fencing number of the new controller, or a node
+)
+
+# Energy that accounts' storages gave beyond their own need, and who needed it; accounts with neither have no row.
+loans = Table(
+    "loans",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("lent_wh", Float, nullable=False),
+    Column("borrowed_wh", Float, nullable=False),
+)
+
 # What each account's meter would have shown without the market (node/reference).
 reference_intervals = Table(
     "reference_intervals",
@@ -91,7 +121,7 @@ reference_intervals = Table(
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("name", String, primary_key=True),  # world, meters, plan, reference
+    Column("name", String, primary_key=True),  # world, meters, plan, reference, health
     Column("interval", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
 )

@@ -371,6 +371,26 @@ def test_a_failed_supply_is_bridged_for_critical_loads_from_the_reserve():
     assert outcome.net_export_wh[0] == pytest.approx(-4500 * 600 / 3600, rel=1e-3)
 
 
+def test_a_supply_that_fails_while_units_charge_stops_no_server():
+    """Charging units cannot turn to full discharge in one 10 ms step: what is missing then is a few watts."""
+    units = [
+        server_backup(f"backup-{k}", capacity_wh=1500.0, reserve_pu=0.2, initial_pu=0.8) for k in range(2)
+    ]
+    c = Community(
+        [[fixed_load("servers", Priority.CRITICAL), fixed_load("fans", Priority.DEFERRABLE), *units]]
+    )
+    charging = {"backup-0": -200.0, "backup-1": -100.0}
+    rated_w = float(c.params.p_discharge_max_w[c.row("backup-0")])
+    outcome = c.run(
+        c.inputs(servers=1.6 * rated_w, fans=0.39 * rated_w),
+        planned=charging,
+        disturbances=[SupplyFailure(0, START_S + 300, START_S + 330)],
+    )
+    assert outcome.unserved_wh_by_class[ImportClass.CRITICAL] == 0
+    # At most what the charging units lack of their rating, for a period of 100 ms.
+    assert outcome.unserved_wh_by_class[ImportClass.DEFERRABLE] <= 300.0 * 0.1 / 3600
+
+
 def test_lenders_serve_a_neighbour_in_an_island():
     c = Community([[fixed_load("load", Priority.CRITICAL)], [server_backup("backup")]], lends=True)
     failure = SupplyFailure(0, START_S + 300, START_S + 360)
