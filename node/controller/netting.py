@@ -175,7 +175,11 @@ def allocate_net(
     if np.any(exports > sure_out):
         # What only ramps up may push firm exports aside: then the firm ones alone serve more.
         firm = _together(book.assured(), firm_out)
-        if firm is not None and _served(plan, firm[0], imports) > _served(plan, into, imports):
+        if (
+            firm is not None
+            and book.keeps_capacities(*firm)
+            and _served(plan, firm[0], imports) > _served(plan, into, imports)
+        ):
             into, out = firm
     given_in, given_out = np.minimum(into.granted_milli_w, imports), np.minimum(out.granted_milli_w, exports)
     return NetGrant(
@@ -242,6 +246,12 @@ class _Claims:
         granted = np.minimum(out.granted_milli_w, self.exports)
         net = _usage(self.plan, granted - self.firm_in(into))
         return bool(np.all(net <= self.plan.export_cap_milli_w))
+
+    def keeps_capacities(self, into: Allocation, out: Allocation) -> bool:
+        """Return whether both directions keep their capacities leaning on what is firm of the other only."""
+        granted = np.minimum(into.granted_milli_w, self.imports)
+        net = _usage(self.plan, granted - self.firm_out(out))
+        return bool(np.all(net <= self.plan.import_cap_milli_w)) and self.holds(into, out)
 
 
 def _served(plan: NetPlan, into: Allocation, imports: IntArray) -> tuple[int, ...]:
