@@ -7,14 +7,14 @@ prices and its own positions, and nothing of the future.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
-from market.orders import Order
+from market.orders import NO_WISH, Order, Source, Wish
 from node.agent import storage_view
 from node.agent.strategy import (
     OrderBatch,
@@ -40,6 +40,7 @@ from node.chain import typed_data
 from node.chain.keys import LocalSigner
 from node.chain.typed_data import Domain
 from node.plant import Plant
+from node.scenario.wishes import wishes
 from node.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
@@ -105,6 +106,9 @@ class AgentFleet:
         self._epoch_of = dict(zip(keys.account.tolist(), keys.epoch.tolist(), strict=True))
         self._signer_of: Mapping[int, LocalSigner] = dict(
             zip(keys.account.tolist(), keys.signer, strict=True)
+        )
+        self._wish_of = dict(
+            zip(keys.account.tolist(), wishes(plant.scenario, int(keys.account[0])), strict=True)
         )
         self._domain = domain
         self._supplier = supplier
@@ -233,17 +237,27 @@ class AgentFleet:
         epochs = np.array([self._epoch_of[account] for account in batch.account.tolist()], np.int64)
         by_account: dict[int, list[SignedOrder]] = {}
         orders = to_orders(batch, epochs)
-        for order in orders:
-            by_account.setdefault(order.account, []).append(self._sign(order))
+        for order, source in orders:
+            ready = self._sign(order, self._wish(order, source))
+            by_account.setdefault(order.account, []).append(ready)
         for account, signed in by_account.items():
             self._bus.publish(TOPIC_ORDERS, OrderMessage(account, tuple(signed)))
         return len(orders)
 
-    def _sign(self, order: Order) -> SignedOrder:
+    def _wish(self, order: Order, source: Source) -> Wish:
+        """Return what goes beside an order: its owner's wish, or what an offer delivers from."""
+        wish = self._wish_of[order.account]
+        if order.is_buy:
+            return wish
+        if wish == NO_WISH and source == Source.ANY:
+            return NO_WISH
+        return replace(wish, source=source)
+
+    def _sign(self, order: Order, wish: Wish) -> SignedOrder:
         if not self._is_signed:
-            return SignedOrder(order, 0, 0)
+            return SignedOrder(order, 0, 0, wish)
         r, vs = typed_data.sign(self._signer_of[order.account], self._domain, order)
-        return SignedOrder(order, r, vs)
+        return SignedOrder(order, r, vs, wish)
 
     def planned_export_wh(self, intervals: range) -> FloatArray:
         """Return the net export that each account plans for intervals ahead, `(n_accounts, n_intervals)`.

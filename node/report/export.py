@@ -18,6 +18,7 @@ from node.store import tables_market as m
 EXPORTED: tuple[Table, ...] = (
     m.participants,
     m.accounts,
+    m.groups,
     m.orders,
     m.order_refusals,
     m.rounds,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
+from node.scenario import wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -14,6 +14,7 @@ from node.scenario.devices import (
     PowerDeliveryUnit,
     Supercapacitor,
 )
+from node.scenario.mistakes import Location, Mistake
 
 if TYPE_CHECKING:
     from node.scenario.models import Participant, Scenario
@@ -21,27 +22,9 @@ if TYPE_CHECKING:
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
 
-Location = tuple[str | int, ...]
-
 # A flywheel's drive takes a second to full power, so its bank gives half a second's energy at full power; from its
 # working point (0.65 of full) a third of the bank's energy is within reach either way, losses not counted.
 BANK_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something wrong at a place in the scenario, and what was expected there."""
-
-    location: Location
-    message: str
-
-
-class Inconsistent(ValueError):
-    """Fields that are fine alone do not fit together; `.mistakes` has all of them."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, m.location))}: {m.message}" for m in mistakes))
-        self.mistakes = mistakes
 
 
 def find_mistakes(scenario: Scenario) -> list[Mistake]:
@@ -51,6 +34,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_chain(scenario),
         *_network(scenario),
         *_participants(scenario),
+        *wishes.find_mistakes(scenario),
         *_events(scenario),
         *_failures(scenario),
         *_faults(scenario),

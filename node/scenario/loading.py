@@ -10,7 +10,7 @@ import pydantic
 from pydantic import BaseModel
 
 from node.scenario import generated
-from node.scenario.consistency import Inconsistent, Location, Mistake
+from node.scenario.mistakes import Inconsistent, Location, Mistake
 from node.scenario.models import Scenario
 from node.scenario.yaml_positions import YamlMistake, YamlTree, parse
 

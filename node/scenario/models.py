@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
-from node.scenario.consistency import Inconsistent, find_mistakes
+from node.scenario.consistency import find_mistakes
 from node.scenario.devices import Device
 from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
@@ -22,6 +22,7 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.mistakes import Inconsistent
 
 ParticipantKind = Literal[
     "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
@@ -159,10 +160,17 @@ class Priorities(Strict):
 
 
 class Strategy(Strict):
-    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for."""
+    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for.
+
+    It would like to buy from a source, and to trade with a participant or a group. Wishes are honoured where they
+    cost nobody anything: they never change what is traded, or at which price.
+    """
 
     wear_micro_per_kwh: PositivePrice = 40_000
     markup_micro_per_kwh: PositivePrice = 5_000
+    prefers_source: Literal["any", "solar", "storage"] = "any"
+    prefers_partner: Name | None = None
+    prefers_group: Name | None = None
 
 
 class Participant(Strict):
@@ -172,6 +180,7 @@ class Participant(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     kind: ParticipantKind
     node: Name
+    group: Name | None = None
     connection_capacity_w: Power
     export_capacity_w: PowerOrZero | None = None
     deposit_credits: Annotated[int, Field(ge=0, le=10**9)]
