@@ -1,10 +1,7 @@
 """What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
 from node.scenario.devices import (
@@ -14,9 +11,7 @@ from node.scenario.devices import (
     PowerDeliveryUnit,
     Supercapacitor,
 )
-
-if TYPE_CHECKING:
-    from node.scenario.models import Participant, Scenario
+from node.scenario.models import Participant, Scenario
 
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
@@ -34,14 +29,6 @@ class Mistake:
 
     location: Location
     message: str
-
-
-class Inconsistent(ValueError):
-    """Fields that are fine alone do not fit together; `.mistakes` has all of them."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, m.location))}: {m.message}" for m in mistakes))
-        self.mistakes = mistakes
 
 
 def find_mistakes(scenario: Scenario) -> list[Mistake]:

@@ -1,4 +1,7 @@
-"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain."""
+"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain.
+
+Each field is checked here; whether sections fit together, `consistency` tells.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal, Self
@@ -8,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
-from node.scenario.consistency import Inconsistent, find_mistakes
 from node.scenario.devices import Device
 from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
@@ -286,13 +288,6 @@ class Scenario(Strict):
         except (ValueError, OSError, KeyError) as error:
             raise ValueError("expected an IANA time zone such as Europe/Berlin") from error
         return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        mistakes = find_mistakes(self)
-        if mistakes:
-            raise Inconsistent(mistakes)
-        return self
 
     @property
     def zone(self) -> ZoneInfo:
