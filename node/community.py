@@ -271,5 +271,10 @@ def last_settled(connection: Connection, *, is_on_chain: bool, before: int) -> i
 
 def _widest_tariff(scenario: Scenario) -> Tariff:
     """Return the highest short and lowest long tariff of the scenario, for worst cases."""
-    short = max(window.price_micro_per_kwh for window in scenario.tariff.short_price_windows)
-    return Tariff(short, scenario.tariff.long_price_micro_per_kwh)
+    tariff = scenario.tariff
+    short = [window.price_micro_per_kwh for window in tariff.short_price_windows]
+    long = [tariff.long_price_micro_per_kwh]
+    if tariff.island is not None:
+        short.append(tariff.island.short_price_micro_per_kwh)
+        long.append(tariff.island.long_price_micro_per_kwh)
+    return Tariff(max(short), min(long))

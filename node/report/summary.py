@@ -22,6 +22,7 @@ from node.report.operations import Operations, operations
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
+from node.supplier import Supplier
 
 STORAGE_KINDS = ("battery", "bbu", "ev", "flywheel", "kinetic", "pdu_module", "supercapacitor")
 
@@ -258,8 +259,8 @@ def _bills(
     metered: queries.IntMatrix,
     reference: queries.IntMatrix,
 ) -> tuple[Bill, ...]:
-    tariff = queries.tariff_series(connection, span)
-    supplier_only = supplier_only_bills_pico(reference, tariff[:, 1], tariff[:, 2])
+    # the twin has its supplier always: island prices are no part of its bill
+    supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
     levies = scenario.tariff.levies_micro_per_kwh
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)

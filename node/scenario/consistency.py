@@ -67,10 +67,34 @@ def _tariff(scenario: Scenario) -> Iterator[Mistake]:
                 f"expected at least the long price of {tariff.long_price_micro_per_kwh}: "
                 "below it anybody could earn by being out of balance",
             )
+    yield from _island_tariff(scenario)
     if abs(tariff.long_price_micro_per_kwh) > cap:
         yield Mistake(("tariff", "long_price_micro_per_kwh"), f"expected at most the price cap of {cap}")
     if scenario.market.fee_micro_per_kwh > cap:
         yield Mistake(("market", "fee_micro_per_kwh"), f"expected at most the price cap of {cap}")
+
+
+def _island_tariff(scenario: Scenario) -> Iterator[Mistake]:
+    island, cap = scenario.tariff.island, scenario.market.price_cap_micro_per_kwh
+    if island is None:
+        return
+    where: Location = ("tariff", "island")
+    for name in ("short_price_micro_per_kwh", "long_price_micro_per_kwh"):
+        if abs(getattr(island, name)) > cap:
+            yield Mistake((*where, name), f"expected at most the price cap of {cap}")
+    if island.short_price_micro_per_kwh < island.long_price_micro_per_kwh:
+        yield Mistake(
+            (*where, "short_price_micro_per_kwh"),
+            f"expected at least the island's long price of {island.long_price_micro_per_kwh}",
+        )
+    roots = {node.id for node in scenario.network if node.parent is None}
+    for i, failure in enumerate(scenario.failures):
+        if failure.kind == "supply" and failure.node not in roots and scenario.market.mechanism == "uniform":
+            yield Mistake(
+                ("failures", i, "node"),
+                "expected the root: with one price zone, island prices can only hold for all; "
+                "market.mechanism: network gives every node its own",
+            )
 
 
 def _chain(scenario: Scenario) -> Iterator[Mistake]:

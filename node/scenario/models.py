@@ -69,6 +69,17 @@ class PriceWindow(Strict):
     price_micro_per_kwh: PositivePrice
 
 
+class IslandTariff(Strict):
+    """Prices of imbalance in price zones that were cut off from the supplier for the whole of an interval.
+
+    Who is short pays `short_price_micro_per_kwh` (the value of lost load), who has too much earns
+    `long_price_micro_per_kwh` (usually nothing: there is nobody to take it). No levies are due then.
+    """
+
+    short_price_micro_per_kwh: PositivePrice
+    long_price_micro_per_kwh: Price = 0
+
+
 class Tariff(Strict):
     """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
 
@@ -81,6 +92,7 @@ class Tariff(Strict):
     levies_micro_per_kwh: PositivePrice = 0
     co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
     supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+    island: IslandTariff | None = None
 
     def short_price_micro_per_kwh(self, minute_of_day: int) -> int:
         """Return the price that applies at this local minute of the day."""
