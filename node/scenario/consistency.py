@@ -34,6 +34,7 @@ class Mistake:
 def find_mistakes(scenario: Scenario) -> list[Mistake]:
     """Return every contradiction between fields, in file order by section."""
     return [
+        *_steps(scenario),
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
@@ -44,6 +45,11 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_generated(scenario),
         *_profiles(scenario),
     ]
+
+
+def _steps(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.load_step_s is not None and scenario.interval_s % scenario.load_step_s:
+        yield Mistake(("load_step_s",), f"expected a divisor of interval_s = {scenario.interval_s}")
 
 
 def _tariff(scenario: Scenario) -> Iterator[Mistake]:

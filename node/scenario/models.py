@@ -271,7 +271,10 @@ class Study(Strict):
 
 
 class Scenario(Strict):
-    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name."""
+    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name.
+
+    Load and sun change every `load_step_s` inside an interval; without it they are constant there.
+    """
 
     name: Name
     description: Annotated[str, Field(max_length=2_000)] = ""
@@ -280,6 +283,7 @@ class Scenario(Strict):
     start_date: date
     days: Annotated[int, Field(ge=1, le=366)] = 1
     interval_s: Literal[300, 600, 900, 1800, 3600] = 900
+    load_step_s: Annotated[int, Field(ge=10, le=1_800)] | None = None
     market: MarketTerms
     chain: ChainTerms = ChainTerms()
     tariff: Tariff
