@@ -77,7 +77,7 @@ def test_every_transaction_that_anyone_may_send_was_somebody_elses(disturbed: Ra
         planned = dict(connection.execute(select(outbox.c.kind, func.count()).group_by(outbox.c.kind)).all())
     own = {"bundle", "install", "flex-open"}  # the sender itself counts in these
     assert carried == {kind: n for kind, n in planned.items() if kind not in own}
-    assert {"chunk", "tariffs", "curtailment", "flex-record", "flex-pay"} <= set(carried)
+    assert {"chunk", "tariffs", "flex-record", "flex-pay"} <= set(carried)
 
 
 def test_all_tables_are_as_on_an_undisturbed_day(disturbed: Ran, ran: Ran, tmp_path: Path) -> None:
