@@ -14,6 +14,7 @@ from node import plant as plants
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
 from node.bus.memory import MemoryBus
+from node.chain.carried import Carriage
 from node.chain.contracts import Contracts, Deployment, cache_folder, compile_contracts
 from node.chain.embedded import EmbeddedChain
 from node.chain.reconcile import recover
@@ -136,7 +137,7 @@ def _wire(
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers)
+        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment))
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)
