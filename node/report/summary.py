@@ -21,7 +21,7 @@ from node.report import queries
 from node.report.operations import Operations, operations
 from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
-from node.store.tables_chain import blocks, outbox
+from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
 from node.supplier import Supplier
 
@@ -61,6 +61,7 @@ class ChainFigures:
     fills: int
     readings: int
     chunk_gas: int
+    carried_in: int  # transactions of ours that somebody else's had done already
 
     @property
     def gas_per_fill(self) -> float | None:
@@ -334,7 +335,8 @@ def _chain(connection: Connection) -> ChainFigures | None:
         select(func.count(), func.sum(chunks.c.n_fills), func.sum(chunks.c.n_readings)).select_from(chunks)
     ).one()
     gas = connection.execute(select(func.sum(outbox.c.gas_used)).where(outbox.c.kind == "chunk")).scalar()
-    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0)
+    carried_in = _count(connection, carriers.c.outbox_id)
+    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0, carried_in)
 
 
 def _count(connection: Connection, column: Any, *where: Any) -> int:

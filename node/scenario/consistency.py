@@ -1,9 +1,6 @@
 """What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
 from node.scenario import wishes
@@ -15,9 +12,7 @@ from node.scenario.devices import (
     Supercapacitor,
 )
 from node.scenario.mistakes import Location, Mistake
-
-if TYPE_CHECKING:
-    from node.scenario.models import Participant, Scenario
+from node.scenario.models import Participant, Scenario
 
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
@@ -30,6 +25,7 @@ BANK_S = 2.0
 def find_mistakes(scenario: Scenario) -> list[Mistake]:
     """Return every contradiction between fields, in file order by section."""
     return [
+        *_steps(scenario),
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
@@ -41,6 +37,11 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_generated(scenario),
         *_profiles(scenario),
     ]
+
+
+def _steps(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.load_step_s is not None and scenario.interval_s % scenario.load_step_s:
+        yield Mistake(("load_step_s",), f"expected a divisor of interval_s = {scenario.interval_s}")
 
 
 def _tariff(scenario: Scenario) -> Iterator[Mistake]:

@@ -11,11 +11,3 @@ class Mistake:
 
     location: Location
     message: str
-
-
-class Inconsistent(ValueError):
-    """Fields that are fine alone do not fit together; `.mistakes` has all of them."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, m.location))}: {m.message}" for m in mistakes))
-        self.mistakes = mistakes

@@ -1,4 +1,7 @@
-"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain."""
+"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain.
+
+Each field is checked here; whether sections fit together, `consistency` tells.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal, Self
@@ -8,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
-from node.scenario.consistency import find_mistakes
 from node.scenario.devices import Device
 from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
@@ -22,7 +24,6 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
-from node.scenario.mistakes import Inconsistent
 
 ParticipantKind = Literal[
     "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
@@ -278,7 +279,10 @@ class Study(Strict):
 
 
 class Scenario(Strict):
-    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name."""
+    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name.
+
+    Load and sun change every `load_step_s` inside an interval; without it they are constant there.
+    """
 
     name: Name
     description: Annotated[str, Field(max_length=2_000)] = ""
@@ -287,6 +291,7 @@ class Scenario(Strict):
     start_date: date
     days: Annotated[int, Field(ge=1, le=366)] = 1
     interval_s: Literal[300, 600, 900, 1800, 3600] = 900
+    load_step_s: Annotated[int, Field(ge=10, le=1_800)] | None = None
     market: MarketTerms
     chain: ChainTerms = ChainTerms()
     tariff: Tariff
@@ -307,13 +312,6 @@ class Scenario(Strict):
         except (ValueError, OSError, KeyError) as error:
             raise ValueError("expected an IANA time zone such as Europe/Berlin") from error
         return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        mistakes = find_mistakes(self)
-        if mistakes:
-            raise Inconsistent(mistakes)
-        return self
 
     @property
     def zone(self) -> ZoneInfo:

@@ -1,15 +1,10 @@
 """Wishes of a scenario's participants: groups and partners by number, what can be sold from, what cannot be met."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from market.orders import Source, Wish
 from node.scenario.mistakes import Location, Mistake
-
-if TYPE_CHECKING:
-    from node.scenario.models import Participant, Scenario
+from node.scenario.models import Participant, Scenario
 
 
 def groups(scenario: Scenario) -> list[str]:
