@@ -149,7 +149,7 @@ def _wire(
         desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
         desk.replay(connection, settled + 1)
     schedule = round_schedule(scenario)
-    view = MarketView(store, registry)
+    view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
@@ -189,6 +189,7 @@ def _wire(
         view,
         bus,
         is_signed=is_signed,
+        zoning=zoning,
     )
     meters = MeterBank(
         account,

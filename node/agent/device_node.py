@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetState
 from market.orders import NO_WISH, Order, Source, Wish
+from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.strategy import (
     OrderBatch,
@@ -71,7 +72,7 @@ class Positions(Protocol):
         ...
 
     def prices_micro_per_kwh(self, intervals: range) -> FloatArray:
-        """Return the newest cleared price of each interval, NaN where nothing traded, `(n_intervals,)`."""
+        """Return the newest cleared prices, NaN where nothing traded, `(n_zones, n_intervals)`."""
         ...
 
 
@@ -99,6 +100,7 @@ class AgentFleet:
         bus: Bus,
         *,
         is_signed: bool,
+        zoning: Zoning | None = None,
     ) -> None:
         self._plant = plant
         self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
@@ -116,6 +118,8 @@ class AgentFleet:
         self._positions = positions
         self._bus = bus
         self._is_signed = is_signed
+        self._tree = None if zoning is None else zoning.tree
+        self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
@@ -218,6 +222,8 @@ class AgentFleet:
             solar[:, skip:] * hours,
             short,
             long,
+            zone=self._zone,
+            tree=self._tree,
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
             fee_micro_per_kwh=self._fee,
@@ -225,10 +231,11 @@ class AgentFleet:
         )
 
     def _expected_prices(self, span: range, per_day: int) -> FloatArray:
-        """Return cleared prices where there are some already, else what the days before suggest."""
+        """Return prices by zone: cleared ones where there are some already, else what the days before suggest."""
         cleared = self._positions.prices_micro_per_kwh(span)
         past = self._positions.prices_micro_per_kwh(range(span.start - 7 * per_day, span.start))
-        return np.where(np.isfinite(cleared), cleared, expected_price(past, len(span), per_day))
+        expected = np.stack([expected_price(zone, len(span), per_day) for zone in past])
+        return np.where(np.isfinite(cleared), cleared, expected)
 
     def _delivery_start(self) -> int:
         return self._plant.scenario.delivery_intervals().start
