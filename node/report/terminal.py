@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.report import zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -76,6 +77,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
+    rows += zones.figures(summary.zones)
     if summary.wishes:
         met, bought = (
             sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
