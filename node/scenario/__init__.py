@@ -39,6 +39,7 @@ from node.scenario.models import (
 )
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
+from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
 
 __all__ = [
     "BackupUnit",
@@ -52,6 +53,7 @@ __all__ = [
     "GeneratedHomes",
     "InternalShort",
     "KineticModule",
+    "Line",
     "Load",
     "MarketTerms",
     "Mistake",
@@ -71,8 +73,12 @@ __all__ = [
     "Study",
     "Supercapacitor",
     "SupplyOutage",
+    "Taps",
     "Tariff",
+    "Thermostatic",
     "Topology",
+    "Transformer",
+    "Voltage",
     "build_topology",
     "load",
 ]

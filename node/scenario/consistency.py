@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
+from node.scenario import wires
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -50,6 +51,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
+        *(Mistake(place, message) for place, message in wires.find_mistakes(scenario)),
         *_participants(scenario),
         *_events(scenario),
         *_failures(scenario),
