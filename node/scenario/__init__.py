@@ -37,6 +37,7 @@ from node.scenario.models import (
     Study,
     Tariff,
 )
+from node.scenario.shipped import scenario_path
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
 from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
@@ -81,4 +82,5 @@ __all__ = [
     "Voltage",
     "build_topology",
     "load",
+    "scenario_path",
 ]
