@@ -130,7 +130,9 @@ def find_mistakes(scenario: "Scenario") -> list[tuple[tuple[str | int, ...], str
             )
             found.append((("network", i, "line"), f"expected {why}"))
     for i, participant in enumerate(scenario.participants):
-        for name in ("service", "phase"):
-            if getattr(participant, name) is not None and not has_voltage:
-                found.append((("participants", i, name), "expected a section voltage"))
+        found += [
+            (("participants", i, name), "expected a section voltage")
+            for name in ("service", "phase")
+            if getattr(participant, name) is not None and not has_voltage
+        ]
     return found
