@@ -1,13 +1,10 @@
 """What voltage needs to know of a scenario: lines, the transformer and its taps, how loads depend on voltage."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from node.scenario.fields import Fraction, Power, Strict
-
-if TYPE_CHECKING:
-    from node.scenario.models import Scenario
 
 Ohm = Annotated[float, Field(ge=0, le=1_000)]
 Phase = Literal["a", "b", "c"]
@@ -111,28 +108,3 @@ class Voltage(Strict):
     low_pu: Annotated[float, Field(ge=0.8, lt=1)] = 0.95
     high_pu: Annotated[float, Field(gt=1, le=1.2)] = 1.05
     power_factor: Annotated[float, Field(gt=0.5, le=1)] = 0.97
-
-
-def find_mistakes(scenario: "Scenario") -> list[tuple[tuple[str | int, ...], str]]:
-    """Return what does not fit together, as place and message: lines without voltage, voltage without lines."""
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    has_voltage = scenario.voltage is not None
-    for i, node in enumerate(scenario.network):
-        if has_voltage and node.parent is not None and node.line is None:
-            found.append(
-                (("network", i), "expected a line to the parent: section voltage needs its impedance")
-            )
-        if node.line is not None and (not has_voltage or node.parent is None):
-            why = (
-                "a section voltage"
-                if node.parent is not None
-                else "no line: the root hangs at the transformer"
-            )
-            found.append((("network", i, "line"), f"expected {why}"))
-    for i, participant in enumerate(scenario.participants):
-        found += [
-            (("participants", i, name), "expected a section voltage")
-            for name in ("service", "phase")
-            if getattr(participant, name) is not None and not has_voltage
-        ]
-    return found
