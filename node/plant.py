@@ -100,15 +100,17 @@ class Plant:
             If the profiles do not reach there.
         """
         column = profiles.column(interval)
-        offsets, is_home = self._presence(interval)
-        load = profiles.load_w[self.participant, column] * self.load_share_pu
+        offsets, is_home = self._steps(interval, profiles.n_steps)
+        step_s = self.scenario.interval_s / profiles.n_steps
         is_solar = self.fleet.kind == Kind.SOLAR
-        solar = np.where(is_solar, profiles.solar_w[self.participant, column], 0.0)
         driving_w = self.driving_w()
         required_wh = np.zeros(self.fleet.n_devices)
         required_wh[self.vehicles] = [car.required_wh for car in self.cars]
         steps = []
         for offset_s, home in zip(offsets.tolist(), is_home, strict=True):
+            row = int(offset_s // step_s)
+            load = profiles.load_steps_w[self.participant, column, row] * self.load_share_pu
+            solar = np.where(is_solar, profiles.solar_steps_w[self.participant, column, row], 0.0)
             is_present = np.ones(self.fleet.n_devices, np.bool_)
             is_present[self.vehicles] = home
             driving = np.zeros(self.fleet.n_devices)
@@ -121,6 +123,12 @@ class Plant:
                 )
             )
         return IntervalInputs(tuple(offsets.tolist()), tuple(steps))
+
+    def _steps(self, interval: int, n_steps: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the steps of an interval at which loads change or cars come and go, and who is home in each."""
+        comings, is_home = self._presence(interval)
+        offsets = np.union1d(comings, np.arange(n_steps) * (self.scenario.interval_s / n_steps))
+        return offsets, is_home[np.searchsorted(comings, offsets, side="right") - 1]
 
     def driving_w(self) -> FloatArray:
         """Return the mean power that each car draws from its battery while away, `(n_vehicles,)`."""

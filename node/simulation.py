@@ -31,7 +31,7 @@ from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community, last_settled
-from node.disturbances import during, planned_failures, planned_faults
+from node.disturbances import during, islanded_zones, planned_failures, planned_faults
 from node.founding import install_calls
 from node.hub import device_records
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
@@ -304,17 +304,21 @@ class Simulation:
         return CurtailmentNotice(account, interval, quantity, reason, r, vs)
 
     def _record_tariff(self, connection: Connection, interval: int) -> None:
-        short, long = self.community.supplier.prices(range(interval, interval + 1))
+        community = self.community
+        cut = islanded_zones(
+            self._failures, community.plant.topology, community.clearing.n_zones, *self._span_s(interval)
+        )
         connection.execute(
             insert(tariffs),
             [
                 {
                     "interval": interval,
                     "zone": zone,
-                    "short_micro_per_kwh": int(short[0]),
-                    "long_micro_per_kwh": int(long[0]),
+                    "short_micro_per_kwh": tariff.short_micro_per_kwh,
+                    "long_micro_per_kwh": tariff.long_micro_per_kwh,
+                    "is_island": bool(cut[zone]) and community.supplier.has_island_prices,
                 }
-                for zone in range(self.community.clearing.n_zones)
+                for zone, tariff in enumerate(community.supplier.table(interval, cut))
             ],
         )
 

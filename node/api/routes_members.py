@@ -168,9 +168,9 @@ class _Lines:
         self._tariff = {
             row.interval: row
             for row in db.execute(
-                select(tariffs).where(
-                    tariffs.c.zone == 0, tariffs.c.interval >= low, tariffs.c.interval <= high
-                )
+                select(tariffs)
+                .join(accounts, accounts.c.zone == tariffs.c.zone)
+                .where(accounts.c.account == account, tariffs.c.interval >= low, tariffs.c.interval <= high)
             )
         }
         self._reference = {
@@ -219,15 +219,19 @@ class _Lines:
             parts.append(f"{_amount(forgiven)} of a shortfall forgiven: the controller ordered it")
         if row.imbalance_milli_wh < 0:
             parts.append(
-                f"{_amount(-row.imbalance_milli_wh)} missing, bought from the supplier at "
+                f"{_amount(-row.imbalance_milli_wh)} missing, {_party(tariff, 'bought from')} at "
                 f"{tariff.short_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         elif row.imbalance_milli_wh > 0:
             parts.append(
-                f"{_amount(row.imbalance_milli_wh)} left over, sold to the supplier at "
+                f"{_amount(row.imbalance_milli_wh)} left over, {_party(tariff, 'sold to')} at "
                 f"{tariff.long_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         return "; ".join(parts) or "nothing traded, nothing missing"
+
+
+def _party(tariff: Row[Any], verb: str) -> str:
+    return "settled inside the island" if tariff.is_island else f"{verb} the supplier"
 
 
 def _amount(energy_milli_wh: int) -> str:

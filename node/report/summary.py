@@ -20,8 +20,9 @@ from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PI
 from node.report import queries
 from node.report.operations import Operations, operations
 from node.scenario import Scenario
-from node.store.tables_chain import blocks, outbox
+from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
+from node.supplier import Supplier
 
 STORAGE_KINDS = ("battery", "bbu", "ev", "flywheel", "kinetic", "pdu_module", "supercapacitor")
 
@@ -59,6 +60,7 @@ class ChainFigures:
     fills: int
     readings: int
     chunk_gas: int
+    carried_in: int  # transactions of ours that somebody else's had done already
 
     @property
     def gas_per_fill(self) -> float | None:
@@ -258,8 +260,8 @@ def _bills(
     metered: queries.IntMatrix,
     reference: queries.IntMatrix,
 ) -> tuple[Bill, ...]:
-    tariff = queries.tariff_series(connection, span)
-    supplier_only = supplier_only_bills_pico(reference, tariff[:, 1], tariff[:, 2])
+    # the twin has its supplier always: island prices are no part of its bill
+    supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
     levies = scenario.tariff.levies_micro_per_kwh
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
@@ -329,7 +331,8 @@ def _chain(connection: Connection) -> ChainFigures | None:
         select(func.count(), func.sum(chunks.c.n_fills), func.sum(chunks.c.n_readings)).select_from(chunks)
     ).one()
     gas = connection.execute(select(func.sum(outbox.c.gas_used)).where(outbox.c.kind == "chunk")).scalar()
-    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0)
+    carried_in = _count(connection, carriers.c.outbox_id)
+    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0, carried_in)
 
 
 def _count(connection: Connection, column: Any, *where: Any) -> int:

@@ -85,10 +85,11 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
             if chain.gas_per_fill is None
             else f", {chain.gas_per_fill:,.0f} gas per fill (readings included)"
         )
+        others = f"; {chain.carried_in:,} transactions were carried in by others" if chain.carried_in else ""
         rows += [
             (
                 "settled",
-                f"{chain.fills:,} fills and {chain.readings:,} readings in {chain.chunks:,} chunks{gas}",
+                f"{chain.fills:,} fills and {chain.readings:,} readings in {chain.chunks:,} chunks{gas}{others}",
             ),
             ("chain height", f"{chain.height:,}"),
             (

@@ -37,6 +37,7 @@ from node.scenario.models import (
     Study,
     Tariff,
 )
+from node.scenario.shipped import scenario_path
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
 
@@ -75,4 +76,5 @@ __all__ = [
     "Topology",
     "build_topology",
     "load",
+    "scenario_path",
 ]

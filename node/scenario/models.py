@@ -1,4 +1,7 @@
-"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain."""
+"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain.
+
+Each field is checked here; whether sections fit together, `consistency` tells.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal, Self
@@ -8,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
-from node.scenario.consistency import Inconsistent, find_mistakes
 from node.scenario.devices import Device
 from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
@@ -67,6 +69,17 @@ class PriceWindow(Strict):
     price_micro_per_kwh: PositivePrice
 
 
+class IslandTariff(Strict):
+    """Prices of imbalance in price zones that were cut off from the supplier for the whole of an interval.
+
+    Who is short pays `short_price_micro_per_kwh` (the value of lost load), who has too much earns
+    `long_price_micro_per_kwh` (usually nothing: there is nobody to take it). No levies are due then.
+    """
+
+    short_price_micro_per_kwh: PositivePrice
+    long_price_micro_per_kwh: Price = 0
+
+
 class Tariff(Strict):
     """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
 
@@ -79,6 +92,7 @@ class Tariff(Strict):
     levies_micro_per_kwh: PositivePrice = 0
     co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
     supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+    island: IslandTariff | None = None
 
     def short_price_micro_per_kwh(self, minute_of_day: int) -> int:
         """Return the price that applies at this local minute of the day."""
@@ -257,7 +271,10 @@ class Study(Strict):
 
 
 class Scenario(Strict):
-    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name."""
+    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name.
+
+    Load and sun change every `load_step_s` inside an interval; without it they are constant there.
+    """
 
     name: Name
     description: Annotated[str, Field(max_length=2_000)] = ""
@@ -266,6 +283,7 @@ class Scenario(Strict):
     start_date: date
     days: Annotated[int, Field(ge=1, le=366)] = 1
     interval_s: Literal[300, 600, 900, 1800, 3600] = 900
+    load_step_s: Annotated[int, Field(ge=10, le=1_800)] | None = None
     market: MarketTerms
     chain: ChainTerms = ChainTerms()
     tariff: Tariff
@@ -286,13 +304,6 @@ class Scenario(Strict):
         except (ValueError, OSError, KeyError) as error:
             raise ValueError("expected an IANA time zone such as Europe/Berlin") from error
         return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        mistakes = find_mistakes(self)
-        if mistakes:
-            raise Inconsistent(mistakes)
-        return self
 
     @property
     def zone(self) -> ZoneInfo:

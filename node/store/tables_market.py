@@ -142,6 +142,9 @@ tariffs = Table(
     Column("zone", Integer, primary_key=True, autoincrement=False),
     Column("short_micro_per_kwh", BigInteger, nullable=False),  # paid for what is missing
     Column("long_micro_per_kwh", BigInteger, nullable=False),  # received for what is too much
+    Column(
+        "is_island", Boolean, nullable=False, default=False
+    ),  # the zone's own prices, the supplier being away
 )
 
 readings = Table(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.scenario import ScenarioError, build_topology, load
+from node.scenario.consistency import find_mistakes
 from node.scenario.devices import Flywheel, Supercapacitor
 from node.scenario.models import Scenario
 from node.scenario.schema import schema_text
@@ -93,8 +94,9 @@ def test_network_auction_takes_as_many_nodes_as_the_contract_has_zones(tmp_path:
     scenario = Scenario.model_validate_json(json.dumps(content))
     assert [zone.zone for zone in price_zones(scenario)] == list(range(32))
     content["network"].append({"id": "last", "parent": root, "import_cap_w": 1.0, "export_cap_w": 1.0})
-    with pytest.raises(ValueError, match="at most 32 nodes for a network auction"):
-        Scenario.model_validate_json(json.dumps(content))
+    (mistake,) = find_mistakes(Scenario.model_validate_json(json.dumps(content)))
+    assert mistake.location == ("network",)
+    assert "at most 32 nodes for a network auction" in mistake.message
     content["market"]["mechanism"] = "uniform"
     assert price_zones(Scenario.model_validate_json(json.dumps(content))) == ()
 
