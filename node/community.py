@@ -43,6 +43,7 @@ from node.store.tables_chain import chain_accounts
 from node.store.tables_market import readings
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.wiring import voltage_control
 
 
 @dataclass(slots=True)
@@ -153,7 +154,7 @@ def _wire(
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
-    dispatch = _dispatch(scenario, plant)
+    dispatch = controller(scenario, plant)
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))
     trading = Trading(
         store,
@@ -253,8 +254,8 @@ def _wire(
     )
 
 
-def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
-    """Return the controller over the community's network and devices."""
+def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:
+    """Return the controller over the community's network and devices; without taps if it does not optimise."""
     topology = plant.topology
     return Dispatch(
         CapacityTree(topology.ids, topology.parent, topology.import_cap_w, topology.export_cap_w),
@@ -264,6 +265,7 @@ def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        voltage=voltage_control(plant, optimises=optimises),
     )
 
 

@@ -36,7 +36,12 @@ from node.scenario import Scenario
 from node.scenario.wishes import can_sell_from, member_of
 from node.scenario.wishes import groups as group_names
 from node.scenario.zones import price_zones, zone_of_participants
-from node.store import tables_chain, tables_devices, tables_market  # noqa: F401  (tables register themselves)
+from node.store import (  # noqa: F401  (tables register themselves)
+    tables_chain,
+    tables_devices,
+    tables_market,
+    tables_voltage,
+)
 from node.store.tables_devices import devices, nodes
 from node.store.tables_market import accounts, groups, meta, participants, zones
 from node.store.unit_of_work import Store

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, select
 from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_market as m
+from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
     m.participants,
@@ -42,6 +43,10 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    v.voltage_intervals,
+    v.voltage_nodes,
+    v.tap_changes,
+    v.voltage_accounts,
 )
 
 

@@ -40,6 +40,7 @@ from node.scenario.models import (
 from node.scenario.shipped import scenario_path
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
+from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
 
 __all__ = [
     "BackupUnit",
@@ -53,6 +54,7 @@ __all__ = [
     "GeneratedHomes",
     "InternalShort",
     "KineticModule",
+    "Line",
     "Load",
     "MarketTerms",
     "Mistake",
@@ -72,8 +74,12 @@ __all__ = [
     "Study",
     "Supercapacitor",
     "SupplyOutage",
+    "Taps",
     "Tariff",
+    "Thermostatic",
     "Topology",
+    "Transformer",
+    "Voltage",
     "build_topology",
     "load",
     "scenario_path",

@@ -29,6 +29,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
+        *_voltage(scenario),
         *_participants(scenario),
         *wishes.find_mistakes(scenario),
         *_events(scenario),
@@ -141,6 +142,23 @@ def _is_in_cycle(start: str, parents: dict[str, str | None]) -> bool:
             return True
         at = parents.get(at)
     return False
+
+
+def _voltage(scenario: Scenario) -> Iterator[Mistake]:
+    has_voltage = scenario.voltage is not None
+    for i, node in enumerate(scenario.network):
+        if has_voltage and node.parent is not None and node.line is None:
+            yield Mistake(
+                ("network", i), "expected a line to the parent: section voltage needs its impedance"
+            )
+        if node.line is not None and node.parent is None:
+            yield Mistake(("network", i, "line"), "expected none: the root hangs at the transformer")
+        elif node.line is not None and not has_voltage:
+            yield Mistake(("network", i, "line"), "expected a section voltage with it")
+    for i, participant in enumerate(scenario.participants):
+        for name in ("service", "phase"):
+            if getattr(participant, name) is not None and not has_voltage:
+                yield Mistake(("participants", i, name), "expected a section voltage with it")
 
 
 def _participants(scenario: Scenario) -> Iterator[Mistake]:
