@@ -42,7 +42,7 @@ def test_a_bill_owes_levies_by_its_rule(ran: Ran) -> None:
         less = getattr(on_import.bills[0], name) - getattr(netted.bills[0], name)
         by_rule = {rule: levied_milli_wh(nets[0], rule) for rule in LevyRule}
         assert less == levy * (by_rule[LevyRule.IMPORT] - by_rule[LevyRule.NET_OF_FED_BACK])
-    assert netted.bills[0].market_pico < on_import.bills[0].market_pico
+    assert netted.bills[0].supplier_only_pico < on_import.bills[0].supplier_only_pico
     assert on_import.bills[1:] == netted.bills[1:]
 
 
