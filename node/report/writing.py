@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal
+from node.report import books, export, html, plots, queries, terminal, voltage
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -29,6 +29,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
     result["network"] = plots.network(grid, queries.loading(connection, span))
+    result |= voltage.figures_of(connection, scenario, span)
     return result
 
 
@@ -67,7 +68,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 terminal.BILL_HEADS,
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
-        },
+        }
+        | ({} if summary.voltage is None else dict(voltage.tables(summary.voltage, scenario))),
         DEFINITIONS,
     )
     path = folder / "report.html"
