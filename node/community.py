@@ -150,7 +150,7 @@ def _wire(
         desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
         desk.replay(connection, settled + 1)
     schedule = round_schedule(scenario)
-    view = MarketView(store, registry)
+    view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
@@ -190,6 +190,7 @@ def _wire(
         view,
         bus,
         is_signed=is_signed,
+        zoning=zoning,
     )
     meters = MeterBank(
         account,
@@ -201,7 +202,14 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+        network = network_of(
+            topology.ids,
+            topology.parent,
+            account,
+            topology.node_of_participant,
+            registry.member_of,
+            registry.sources,
+        )
         publisher = Publisher(store, sender, Frame(domain, network), bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher

@@ -19,6 +19,7 @@ from node.store import tables_voltage as v
 EXPORTED: tuple[Table, ...] = (
     m.participants,
     m.accounts,
+    m.groups,
     m.orders,
     m.order_refusals,
     m.rounds,

@@ -20,6 +20,7 @@ from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PI
 from node.report import queries
 from node.report.operations import Operations, operations
 from node.report.voltage import VoltageFigures, voltage_figures
+from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -96,6 +97,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    wishes: tuple[WishMet, ...]
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
@@ -118,6 +120,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "wishes": [asdict(wish) for wish in self.wishes],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -206,6 +209,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        wishes=wishes_met(connection, scenario, span),
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
@@ -369,6 +373,9 @@ DEFINITIONS: Mapping[str, str] = {
     "save the same.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
+    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
+    "node of the network anyway, and without any change to fills or prices.",
     "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
     "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
 }

@@ -81,6 +81,11 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     ]
     if summary.voltage is not None:
         rows += voltage.rows_for_people(summary.voltage)
+    if summary.wishes:
+        met, bought = (
+            sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
+        )
+        rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations)
     rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, voltage
+from node.report import books, export, html, plots, queries, terminal, voltage, wishes
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -68,8 +68,9 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 terminal.BILL_HEADS,
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
-        }
-        | ({} if summary.voltage is None else dict(voltage.tables(summary.voltage, scenario))),
+            **wishes.tables(summary.wishes),
+            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
+        },
         DEFINITIONS,
     )
     path = folder / "report.html"

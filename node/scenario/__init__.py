@@ -1,6 +1,5 @@
 """Scenarios: the file a run starts from, checked at the door."""
 
-from node.scenario.consistency import Mistake
 from node.scenario.devices import (
     BackupUnit,
     Battery,
@@ -20,6 +19,7 @@ from node.scenario.disturbances import (
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.mistakes import Mistake
 from node.scenario.models import (
     ChainTerms,
     FlexibilityEvent,

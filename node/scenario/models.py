@@ -170,10 +170,17 @@ class Priorities(Strict):
 
 
 class Strategy(Strict):
-    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for."""
+    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for.
+
+    It would like to buy from a source, and to trade with a participant or a group. Wishes are honoured where they
+    cost nobody anything: they never change what is traded, or at which price.
+    """
 
     wear_micro_per_kwh: PositivePrice = 40_000
     markup_micro_per_kwh: PositivePrice = 5_000
+    prefers_source: Literal["any", "solar", "storage"] = "any"
+    prefers_partner: Name | None = None
+    prefers_group: Name | None = None
 
 
 class Participant(Strict):
@@ -186,6 +193,7 @@ class Participant(Strict):
     name: Annotated[str, Field(min_length=1, max_length=80)]
     kind: ParticipantKind
     node: Name
+    group: Name | None = None
     connection_capacity_w: Power
     export_capacity_w: PowerOrZero | None = None
     deposit_credits: Annotated[int, Field(ge=0, le=10**9)]
