@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, wishes
+from node.report import books, export, html, plots, queries, terminal, voltage, wishes
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -29,6 +29,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
     result["network"] = plots.network(grid, queries.loading(connection, span))
+    result |= voltage.figures_of(connection, scenario, span)
     return result
 
 
@@ -68,6 +69,7 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
             **wishes.tables(summary.wishes),
+            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
         },
         DEFINITIONS,
     )
