@@ -25,6 +25,7 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
+    FREQUENCY = 30
 
 
 _SENTENCES = {
@@ -47,6 +48,7 @@ _SENTENCES = {
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
     Reason.REQUEST: "asked for energy: below its low threshold",
+    Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }
 
 

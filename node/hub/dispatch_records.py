@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -116,6 +117,8 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    frequency : FrequencyInterval or None
+        What the grid's frequency does and who answers it; None: nobody does.
     """
 
     target_export_wh: FloatArray
@@ -123,6 +126,7 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    frequency: FrequencyInterval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,7 @@ class IntervalOutcome:
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
     incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
 
     @property
     def notes(self) -> tuple[str, ...]:
