@@ -258,12 +258,12 @@ class IntervalRun:
                 said, self._logged_w[said], now_s, self._sequence, until_s, reason[news], self._node[said]
             )
 
-    def _log_answers(self, now_ms: int, setpoint_w: FloatArray, answer_w: FloatArray) -> None:
-        """Log what units do that answer the frequency under new promises, where it is new."""
+    def _log_answers(self, now_ms: int, setpoint_w: FloatArray) -> None:
+        """Log what units do that answer the frequency, where it is new."""
         assert self.swarm is not None
         rows = self.swarm.rows
         told_w = setpoint_w[rows]
-        is_news = (answer_w[rows] != 0.0) & (_change_w(told_w, self._logged_w[rows]) > self._deadband_w[rows])
+        is_news = _change_w(told_w, self._logged_w[rows]) > self._deadband_w[rows]
         if is_news.any():
             self._sequence += 1
             said = rows[is_news]
@@ -300,8 +300,8 @@ class IntervalRun:
         if self.swarm is not None:
             answer_w = self.swarm.response_w(now_ms, dt_ms)
             setpoint_w = setpoint_w + answer_w
-            if self.swarm.has_news():
-                self._log_answers(now_ms, setpoint_w, answer_w)
+            if self.swarm.has_news(answer_w):
+                self._log_answers(now_ms, setpoint_w)
         self._fleet, flows = step(params, fleet, inputs, setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)

@@ -38,6 +38,8 @@ INCIDENT_STEP_MS = 100
 RECORD_STEP_MS = 1_000
 # How often promises are made anew while units answer: what they gave since is a small part of what they promised.
 REFRESH_MS = 60_000
+# An answer that changed by less is no news to people.
+NEWS_PU = 0.1
 # A message lost so many times in a row is a unit that is not there.
 MOST_REPEATS = 10
 # An answer takes its delay, give or take what networks and inverters vary.
@@ -69,7 +71,7 @@ class SwarmRun:
         self._base_w = np.zeros(plan.params.n_devices)
         self._gain_pu = 1.0
         self._refresh_ms = 0
-        self._has_news = False
+        self._has_news, self._told_w = False, 0.0
         self._steps: list[tuple[float, ...]] = []
         self._asked_wh = 0.0
         self._delivered_wh = np.zeros(plan.n_accounts)
@@ -151,10 +153,15 @@ class SwarmRun:
         self._gain_pu = self._stable_gain()
         self._has_news = True
 
-    def has_news(self) -> bool:
-        """Return once whether units answer under promises that are new."""
-        had, self._has_news = self._has_news, False
-        return had
+    def has_news(self, answer_w: FloatArray) -> bool:
+        """Return whether an answer is worth a line: under new promises, or a tenth of what was sold off the last."""
+        told_w = float(answer_w.sum())
+        sold_w = max(float(self._service.up_w.sum()), float(self._service.down_w.sum()))
+        has_changed = abs(told_w - self._told_w) >= NEWS_PU * sold_w
+        if not (has_changed or (self._has_news and told_w)):
+            return False
+        self._has_news, self._told_w = False, told_w
+        return True
 
     def _stable_gain(self) -> float:
         area = self._world.area
