@@ -25,7 +25,8 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
-    FREQUENCY = 30
+    VOLTAGE = 30
+    FREQUENCY = 40
 
 
 _SENTENCES = {
@@ -47,6 +48,7 @@ _SENTENCES = {
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
+    Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
     Reason.REQUEST: "asked for energy: below its low threshold",
     Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
 from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
+from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -75,11 +76,14 @@ Disturbance = SupplyFailure | ControllerFailure
 
 
 class IncidentKind(IntEnum):
-    """What happened to supply or control."""
+    """What happened to supply, control or voltage."""
 
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    VOLTAGE_LOW = 30
+    VOLTAGE_HIGH = 31
+    VOLTAGE_BACK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,12 @@ class Incident:
                 return f"supply of {self.subject} failed at {self.at_s}"
             case IncidentKind.SUPPLY_BACK:
                 return f"supply of {self.subject} is back at {self.at_s}"
+            case IncidentKind.VOLTAGE_LOW:
+                return f"voltage of {self.subject} below the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_HIGH:
+                return f"voltage of {self.subject} above the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_BACK:
+                return f"voltage of {self.subject} is back in the band at {self.at_s}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,8 @@ class Schedule:
         Failures that touch this interval.
     frequency : FrequencyInterval or None
         What the grid's frequency does and who answers it; None: nobody does.
+    ahead : Ahead or None
+        What loads and sun of the local day are expected to be; needed where voltage is controlled.
     """
 
     target_export_wh: FloatArray
@@ -127,6 +139,7 @@ class Schedule:
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
     frequency: FrequencyInterval | None = None
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +228,9 @@ class IntervalOutcome:
     borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
-    incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
     frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
+    voltage: VoltageOutcome | None = None  # where the scenario has lines
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -95,6 +96,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    wishes: tuple[WishMet, ...]
     chain: ChainFigures | None
     differences: int
 
@@ -116,6 +118,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "wishes": [asdict(wish) for wish in self.wishes],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -201,6 +204,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        wishes=wishes_met(connection, scenario, span),
         chain=_chain(connection),
         differences=differences,
     )
@@ -357,6 +361,9 @@ DEFINITIONS: Mapping[str, str] = {
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
+    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
+    "node of the network anyway, and without any change to fills or prices.",
     "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
     "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
 }

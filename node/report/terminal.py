@@ -76,6 +76,11 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
+    if summary.wishes:
+        met, bought = (
+            sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
+        )
+        rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations)
     rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:
