@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, time
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from node.controller.takeover import TAKEOVER_S
@@ -36,6 +37,24 @@ def begins_s(failure: Disturbance) -> float:
 
 def _end_s(failure: Disturbance) -> float:
     return failure.end_s if isinstance(failure, SupplyFailure) else failure.at_s + TAKEOVER_S
+
+
+def islanded_zones(
+    failures: tuple[Disturbance, ...], topology: Topology, n_zones: int, start_s: float, end_s: float
+) -> NDArray[np.bool_]:
+    """Return which price zones had no supply in all of `[start_s, end_s)`, `(n_zones,)`.
+
+    A zone is the topology's node of the same row, or, where there is one price for all, its root. An interval
+    that the supplier served in part is the supplier's: a meter cannot tell its parts apart.
+    """
+    out = np.zeros(len(topology.ids), np.bool_)
+    for failure in failures:
+        if isinstance(failure, SupplyFailure) and failure.start_s <= start_s and failure.end_s >= end_s:
+            out[failure.node] = True
+    for row, parent in enumerate(topology.parent.tolist()):  # parents stand before their children
+        if parent >= 0:
+            out[row] |= out[parent]
+    return out[:n_zones]
 
 
 def planned_faults(scenario: Scenario, fleet: FleetParameters) -> tuple[PlannedFault, ...]:

@@ -1,12 +1,13 @@
 """Orders in and out, fills, trades, intervals and books."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, status
 from sqlalchemy import select
 
 from market.errors import OrderRefused, RefusalReason
-from market.orders import Order, Source
+from market.orders import NO_WISH, Order, Source, Wish
+from market.pairing import Met
 from market.rounds import MAX_ROUNDS
 from node.api import schemas
 from node.api.context import (
@@ -30,6 +31,7 @@ from node.store.tables_market import fills, orders, prices, rounds, tariffs, tra
 
 router = APIRouter(prefix="/v1", tags=["market"])
 RoundNumber = Annotated[int, Query(ge=0, lt=MAX_ROUNDS, description="0 is the day-ahead round", examples=[0])]
+_SOURCE_NAMES: tuple[Literal["any", "solar", "storage"], ...] = ("any", "solar", "storage")
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "description": "refused; `type` ends with the reason"}
     for code in (400, 403, 404, 409, 422)
@@ -52,7 +54,7 @@ def submit_order(here: Here, body: schemas.OrderIn) -> schemas.Receipt:
         body.quantity_milli_wh,
         body.limit_micro_per_kwh,
     )
-    return _submit(here, order, body.signature, Source[body.source.upper()])
+    return _submit(here, order, body.signature, Wish(Source[body.source.upper()], body.partner, body.group))
 
 
 @router.get("/orders")
@@ -83,12 +85,12 @@ def cancel_order(here: Here, db: Db, order_hash: OrderHash, body: schemas.Cancel
     row = _stored(db, order_hash)
     limit = row.limit_micro_per_kwh if body.limit_micro_per_kwh is None else body.limit_micro_per_kwh
     order = Order(row.account, row.epoch, row.is_buy, row.lane, row.first, row.last, 0, limit)
-    return _submit(here, order, body.signature, Source.ANY)
+    return _submit(here, order, body.signature, NO_WISH)
 
 
-def _submit(here: Context, order: Order, signed: str, source: Source) -> schemas.Receipt:
+def _submit(here: Context, order: Order, signed: str, wish: Wish) -> schemas.Receipt:
     r, vs = signature(signed)
-    batch = OrderBatch(order.account, (SignedOrder(order, r, vs, source),))
+    batch = OrderBatch(order.account, (SignedOrder(order, r, vs, wish),))
     with here.door:
         answer = here.community.trading.submit([batch])[0].answers[0]
     if isinstance(answer, Refusal):
@@ -123,6 +125,9 @@ def _order(row: Any) -> schemas.Order:
         last=row.last,
         quantity_milli_wh=row.quantity_milli_wh,
         limit_micro_per_kwh=row.limit_micro_per_kwh,
+        source=_SOURCE_NAMES[row.source],
+        partner=row.partner,
+        group=row.group,
         received_at=utc(row.received_at_s),
         signature=hexed(row.signature),
         receipt=hexed(row.receipt),
@@ -182,7 +187,8 @@ def list_trades(
     grid = here.community.scenario.grid
 
     def make(row: Any) -> schemas.Trade:
-        return schemas.Trade(start=utc(grid.start_s(row.interval)), **row._mapping)
+        words = {"met": Met(row.met).name.lower(), "source": _SOURCE_NAMES[row.source]}
+        return schemas.Trade(start=utc(grid.start_s(row.interval)), **{**row._mapping, **words})
 
     return page(db.execute(after(query, key, cursor, limit)).all(), limit, key, make)
 

@@ -38,6 +38,11 @@ class Participant(Answer):
     name: str = Field(examples=["Adler"])
     kind: str = Field(examples=["home"])
     node: str = Field(examples=["connection:home-01"])
+    zone: int = Field(description="price zone", examples=[0])
+    group: int = Field(description="its group's number; 0: none", examples=[1])
+    sources: list[Literal["solar", "storage"]] = Field(
+        description="what it can sell from", examples=[["solar"]]
+    )
     capacity_milli_wh: int = Field(description="per interval, either way", examples=[4312500])
     owner: AddressText
     agent: AddressText
@@ -90,7 +95,11 @@ class StatementLine(Answer):
 
 
 class OrderIn(BaseModel):
-    """An order as its agent signed it (EIP-712, type Order; see `/v1/terms` for the domain)."""
+    """An order as its agent signed it (EIP-712, type Order; see `/v1/terms` for the domain).
+
+    Beside what is signed stands a wish (`source`, `partner`, `group`) for pairing. It changes neither fill nor
+    price, so it needs no signature; what nobody here could meet is refused.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -103,8 +112,10 @@ class OrderIn(BaseModel):
     quantity_milli_wh: int = Field(description="per interval; zero cancels", examples=[500_000])
     limit_micro_per_kwh: int = Field(description="all-in: the fee is inside", examples=[210_000])
     source: Literal["any", "solar", "storage"] = Field(
-        default="any", description="a wish for pairing; costs nobody anything", examples=["solar"]
+        default="any", description="a bid would like it, an offer delivers from it", examples=["solar"]
     )
+    partner: int = Field(default=0, description="account it would like to trade with; 0: none", examples=[3])
+    group: int = Field(default=0, description="group it would like to trade within; 0: none", examples=[0])
     signature: SignatureText
 
 
@@ -143,6 +154,11 @@ class Order(Answer):
     last: IntervalIndex
     quantity_milli_wh: int = Field(description="per interval; zero: a cancel", examples=[500_000])
     limit_micro_per_kwh: int = Field(description="all-in: the fee is inside", examples=[210_000])
+    source: Literal["any", "solar", "storage"] = Field(
+        description="a bid would like it, an offer delivers from it", examples=["solar"]
+    )
+    partner: int = Field(description="account it would like to trade with; 0: none", examples=[3])
+    group: int = Field(description="group it would like to trade within; 0: none", examples=[0])
     received_at: Time
     signature: CompactText = Field(description="the agent's, r and vs")
     receipt: CompactText = Field(description="the operator's signature of the receipt, r and vs")
@@ -172,7 +188,11 @@ class Trade(Answer):
     buyer: int = Field(description="account", examples=[2])
     seller: int = Field(description="account", examples=[3])
     quantity_milli_wh: int = Field(examples=[500_000])
-    price_micro_per_kwh: int = Field(examples=[165_000])
+    price_micro_per_kwh: int = Field(description="of the buyer's zone, before the fee", examples=[165_000])
+    source: Literal["any", "solar", "storage"] = Field(
+        description="what the offer delivers from; any: not known", examples=["solar"]
+    )
+    met: str = Field(description="why these two: whose wish it was, or nearest", examples=["buyers_partner"])
 
 
 class Interval(Answer):

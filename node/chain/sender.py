@@ -7,6 +7,9 @@ PLANNED -> SIGNED -> SENT -> MINED -> FINAL
              +- ORPHANED <-----+
 ```
 
+A transaction that reverted because somebody else had carried the same content in (node/chain/carried) counts as
+mined with the later of both; `carriers` remembers whose it was.
+
 Nonce, raw bytes and hash are stored in one transaction with SIGNED, before anything is broadcast; every attempt
 sends the same bytes. So a transaction can be lost or doubled on the way, but mined only once.
 """
@@ -16,13 +19,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from node.chain.carried import Carriage, Carried, CarriedOtherwise
 from node.chain.keys import LocalSigner, checksum
 from node.chain.ports import Address, Chain, ChainError, Receipt, RejectionReason, TransactionRejected
-from node.chain.transactions import sign_transaction
+from node.chain.transactions import sign_transaction, transaction_data
 from node.errors import Permanent
-from node.store.tables_chain import nonces, outbox
+from node.store.tables_chain import carriers, nonces, outbox
 from node.store.unit_of_work import Store
 
 # Above what the engine's largest chunk takes (10 Mgas), below EIP-7825's cap; gas that is left comes back.
@@ -80,6 +84,18 @@ class Driven:
     open: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What a receipt, and the chain behind it, say of a transaction."""
+
+    state: OutboxState
+    receipt: Receipt
+    block_number: int
+    block_hash: bytes
+    reason: str | None = None
+    carried: Carried | None = None
+
+
 # A chunk has 50 kB of calldata: most steps do without it.
 _SMALL = tuple(column for column in outbox.c if column.name not in ("data", "raw"))
 
@@ -95,12 +111,21 @@ class Sender:
         Where the transactions go.
     signers : Mapping[str, LocalSigner]
         Keys by the names that calls use. Nothing else may send with these keys.
+    carriage : Carriage or None
+        Knows what others may carry in; with None every revert halts.
     """
 
-    def __init__(self, store: Store, chain: Chain, signers: Mapping[str, LocalSigner]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        chain: Chain,
+        signers: Mapping[str, LocalSigner],
+        carriage: Carriage | None = None,
+    ) -> None:
         self._store = store
         self._chain = chain
         self._signers = dict(signers)
+        self._carriage = carriage
 
     def enqueue(self, connection: Connection, call: ContractCall) -> int:
         """Plan a transaction inside the caller's own database transaction; return its id.
@@ -139,12 +164,16 @@ class Sender:
         ChainUnavailable
             If the chain does not answer: nothing is lost, drive again later.
         """
-        self._refuse_if_halted()
+        self._look_again()
         signed = self._sign()
         sent = self._send()
         mined, final = self._confirm()
         final += self._finalize()
         return Driven(signed, sent, mined, final, self.open())
+
+    def address(self, signer_name: str) -> Address:
+        """Return whose transactions those of a signer are."""
+        return self._signers[signer_name].address
 
     def open(self) -> int:
         """Return how many transactions are not final yet."""
@@ -227,35 +256,70 @@ class Sender:
 
     def _confirm(self) -> tuple[int, int]:
         """Look for receipts of what is sent; return how many were mined, and how many are final at once."""
-        found: list[tuple[Row[Any], Receipt, OutboxState, str | None]] = []
+        found: list[tuple[Row[Any], _Fate]] = []
         for row in self._rows(OutboxState.SENT):
             receipt = self._chain.receipt(row.hash)
-            if receipt is not None and receipt.is_success:
-                # Where blocks are final at once, the two steps are one write.
-                is_final = receipt.block_number <= self._chain.finalized()
-                state = OutboxState.FINAL if is_final else OutboxState.MINED
-                found.append((row, receipt, state, None))
-            elif receipt is not None:
-                found.append((row, receipt, OutboxState.REVERTED, self._reason(row)))
+            if receipt is not None:
+                found.append((row, self._fate(row, receipt)))
             elif self._chain.transaction(row.hash) is None:
                 self._broadcast(row)  # dropped on the way: the same bytes again
+        self._record(found)
+        for row, fate in found:
+            if fate.state == OutboxState.REVERTED:
+                raise SettlementHalted(row.kind, row.ref, fate.reason or "reverted")
+        return len(found), sum(fate.state == OutboxState.FINAL for _, fate in found)
+
+    def _fate(self, row: Row[Any], receipt: Receipt) -> _Fate:
+        newest, carried = (receipt.block_number, receipt.block_hash), None
+        if not receipt.is_success:
+            carried, otherwise = self._carried(row)
+            if carried is None:
+                reason = self._reason(row) + otherwise
+                return _Fate(OutboxState.REVERTED, receipt, *newest, reason)
+            newest = max(newest, (carried.block_number, carried.block_hash))
+        # Where blocks are final at once, the two steps are one write.
+        is_final = newest[0] <= self._chain.finalized()
+        return _Fate(OutboxState.FINAL if is_final else OutboxState.MINED, receipt, *newest, None, carried)
+
+    def _carried(self, row: Row[Any]) -> tuple[Carried | None, str]:
+        """Return whose transaction did what this one wanted; or what stands in its place."""
+        if self._carriage is None:
+            return None, ""
+        with self._store.read() as connection:
+            raw = connection.execute(select(outbox.c.raw).where(outbox.c.id == row.id)).scalar_one()
+        try:
+            return self._carriage.find(row.to, transaction_data(raw)), ""
+        except CarriedOtherwise as error:
+            return None, f"; {error}"
+
+    def _record(self, found: list[tuple[Row[Any], _Fate]]) -> None:
         if not found:
-            return 0, 0
+            return
         with self._store.begin() as connection:
-            for row, receipt, state, reason in found:
+            for row, fate in found:
                 _set(
                     connection,
                     row.id,
-                    state=state,
-                    block_number=receipt.block_number,
-                    block_hash=receipt.block_hash,
-                    gas_used=receipt.gas_used,
-                    reason=reason,
+                    state=fate.state,
+                    block_number=fate.block_number,
+                    block_hash=fate.block_hash,
+                    gas_used=fate.receipt.gas_used,
+                    reason=fate.reason,
                 )
-        for row, _, state, reason in found:
-            if state == OutboxState.REVERTED:
-                raise SettlementHalted(row.kind, row.ref, reason or "reverted")
-        return len(found), sum(state == OutboxState.FINAL for _, _, state, _ in found)
+                connection.execute(delete(carriers).where(carriers.c.outbox_id == row.id))
+                if fate.carried is not None:
+                    values = {"outbox_id": row.id, "hash": fate.carried.hash}
+                    connection.execute(insert(carriers).values(values))
+                    if fate.carried.rest is not None:
+                        self._enqueue_rest(connection, row, fate.carried.rest)
+
+    def _enqueue_rest(self, connection: Connection, row: Row[Any], rest: bytes) -> None:
+        """Plan what others left of a transaction as one of its own, under the next name that is free."""
+        ref, known = f"{row.ref}+", select(outbox.c.ref).where(outbox.c.kind == row.kind)
+        taken = set(connection.execute(known).scalars())
+        while ref in taken:
+            ref += "+"
+        self.enqueue(connection, ContractCall(row.kind, ref, row.signer, row.to, rest, row.gas))
 
     def _reason(self, row: Row[Any]) -> str:
         try:
@@ -324,9 +388,17 @@ class Sender:
 
     # -------------------------------------------------------------- rows
 
-    def _refuse_if_halted(self) -> None:
+    def _look_again(self) -> None:
+        """Halt at what reverted, unless its block was replaced or somebody has carried it in since."""
         for row in self._rows(OutboxState.REVERTED):
-            raise SettlementHalted(row.kind, row.ref, row.reason or "reverted")
+            receipt = self._chain.receipt(row.hash)
+            if receipt is None or receipt.is_success:
+                self._mark([row], OutboxState.ORPHANED)
+                continue
+            fate = self._fate(row, receipt)
+            if fate.state == OutboxState.REVERTED:
+                raise SettlementHalted(row.kind, row.ref, fate.reason or row.reason or "reverted")
+            self._record([(row, fate)])
 
     def _rows(self, *states: OutboxState) -> list[Row[Any]]:
         """Return rows of these states, each sender's in the order of their nonces (which is that of ids)."""

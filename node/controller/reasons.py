@@ -25,6 +25,7 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
+    VOLTAGE = 30
 
 
 _SENTENCES = {
@@ -46,6 +47,7 @@ _SENTENCES = {
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
+    Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
     Reason.REQUEST: "asked for energy: below its low threshold",
 }
 

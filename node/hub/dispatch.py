@@ -1,5 +1,7 @@
 """Dispatch: turn an interval's schedule into leased setpoints, run the devices, and report what happened."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from node.hub.dispatch_clock import timeline
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
+from node.hub.dispatch_voltage import VoltageControl, VoltageRun
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -37,6 +40,8 @@ class Dispatch:
         Storages that also help beyond their own connection when a shared node is overloaded or an island.
     interval_s : int
         Length of an interval; intervals start at whole multiples of it, unix time.
+    voltage : VoltageControl or None
+        None: voltage is 1 everywhere and wires lose nothing.
     """
 
     def __init__(
@@ -49,15 +54,18 @@ class Dispatch:
         *,
         lends: BoolArray | None = None,
         interval_s: int = 900,
+        voltage: VoltageControl | None = None,
     ) -> None:
         self.plan = plan_control(
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
+        self.voltage = voltage
 
     def first_world(self) -> World:
         """Return the world before the first interval."""
-        return first_world(self.plan.params)
+        world = first_world(self.plan.params)
+        return world if self.voltage is None else replace(world, voltage=self.voltage.first_state())
 
     def run_interval(
         self,
@@ -86,7 +94,8 @@ class Dispatch:
         start_s = interval * self.interval_s
         healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
         stops = timeline(start_s, self.interval_s, inputs, schedule)
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy)
+        grid = self._grid(world, schedule, start_s)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -106,7 +115,15 @@ class Dispatch:
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            voltage=None if grid is None else grid.outcome(),
         )
+
+    def _grid(self, world: World, schedule: Schedule, start_s: int) -> VoltageRun | None:
+        if self.voltage is None:
+            return None
+        if schedule.ahead is None or world.voltage is None:
+            raise BadSchedule("ahead: need what loads and sun of the day are expected to be, to keep voltage")
+        return VoltageRun(self.voltage, world.voltage, start_s, schedule.ahead, self.interval_s)
 
     def _check(self, schedule: Schedule) -> None:
         plan = self.plan

@@ -80,7 +80,7 @@ class Ledger:
         if taken.size:
             account = self._plan.account_of_device[taken]
             cause = _cause(decision.reason[taken])
-            node = np.where(cause == Reason.CAPACITY, decision.node[taken], -1)
+            node = np.where(np.isin(cause, (Reason.CAPACITY, Reason.VOLTAGE)), decision.node[taken], -1)
             self._taken.append((account, cause, node, decision.taken_w[taken] * dt_h))
 
     def _add_loans(self, decision: Decision, dt_h: float) -> None:
@@ -185,6 +185,6 @@ class Ledger:
 
 
 def _cause(reason: IntArray) -> IntArray:
-    """Return the cause of a curtailment: grid event, failed supply, or else a capacity."""
-    keeps = (reason == Reason.GRID_EVENT) | (reason == Reason.SUPPLY_FAILURE)
+    """Return the cause of a curtailment: grid event, failed supply, voltage, or else a capacity."""
+    keeps = np.isin(reason, (Reason.GRID_EVENT, Reason.SUPPLY_FAILURE, Reason.VOLTAGE))
     return np.where(keeps, reason, Reason.CAPACITY).astype(np.int64)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -74,11 +75,14 @@ Disturbance = SupplyFailure | ControllerFailure
 
 
 class IncidentKind(IntEnum):
-    """What happened to supply or control."""
+    """What happened to supply, control or voltage."""
 
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    VOLTAGE_LOW = 30
+    VOLTAGE_HIGH = 31
+    VOLTAGE_BACK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ class Incident:
                 return f"supply of {self.subject} failed at {self.at_s}"
             case IncidentKind.SUPPLY_BACK:
                 return f"supply of {self.subject} is back at {self.at_s}"
+            case IncidentKind.VOLTAGE_LOW:
+                return f"voltage of {self.subject} below the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_HIGH:
+                return f"voltage of {self.subject} above the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_BACK:
+                return f"voltage of {self.subject} is back in the band at {self.at_s}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    ahead : Ahead or None
+        What loads and sun of the local day are expected to be; needed where voltage is controlled.
     """
 
     target_export_wh: FloatArray
@@ -123,6 +135,7 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +224,8 @@ class IntervalOutcome:
     borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
-    incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
+    voltage: VoltageOutcome | None = None  # where the scenario has lines
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from node.hub.dispatch_clock import MS_PER_S, Timeline
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_state import DispatchState, World
+from node.hub.dispatch_voltage import VoltageRun
 
 PERIOD_MS = 100
 # Firmware falls back to the safe state this long after the last word of the controller.
@@ -56,6 +57,7 @@ class IntervalRun:
         inputs: IntervalInputs,
         schedule: Schedule,
         is_healthy: BoolArray,
+        grid: VoltageRun | None = None,
     ) -> None:
         self._normal_plan = self._plan = plan
         self._start_s = start_s
@@ -63,6 +65,7 @@ class IntervalRun:
         self._inputs = inputs
         self._schedule = schedule
         self._is_healthy = is_healthy
+        self._grid = grid
         self._fleet = world.fleet
         memory = world.dispatch
         self._sequence, self._fence = memory.sequence, memory.fence
@@ -109,18 +112,27 @@ class IntervalRun:
                 self._burst_periods = 0
                 self._renew_ms = now_ms
                 self._limits = None
+                if self._grid is not None:
+                    self._grid.stopped()
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
-        return World(self._fleet, memory)
+        if self._grid is None:
+            return World(self._fleet, memory)
+        self._grid.close()
+        self.incidents += self._grid.incidents
+        return World(self._fleet, memory, self._grid.state())
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
-        inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
         self._follow_failures(now_ms)
+        self._follow_taps(now_ms)
+        inputs = self._seen(now_ms)
         if self._limits is None:
             self._measure_limits(now_ms, inputs)
         decision = decide(self._plan, self._period(now_ms, inputs))
+        if self._grid is not None:
+            decision = self._grid.curtail(decision, inputs, self._plan.params.kind)
         self._decision = decision
         self.ledger.add_decision(decision)
         change = _change_w(decision.setpoint_w, self._setpoint_w)
@@ -133,6 +145,9 @@ class IntervalRun:
         elif is_changed.any():
             rows = np.flatnonzero(is_changed)
             self._send(rows, is_changed[rows], decision, now_ms)
+        if is_coast and self._grid is not None:
+            self._grid.settle(now_ms, inputs, self._fleet, self._in_island())
+            stop_ms = self._grid.due_ms(stop_ms)
         dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(PERIOD_MS, stop_ms - now_ms)
         is_quiet = self._step(now_ms, inputs, dt_ms)
         if is_coast:
@@ -145,8 +160,21 @@ class IntervalRun:
 
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
-        self._step(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)], stop_ms - now_ms)
+        self._step(now_ms, self._seen(now_ms), stop_ms - now_ms)
         return stop_ms - now_ms
+
+    def _seen(self, now_ms: int) -> FleetInputs:
+        """Return what the world does to the devices now, the voltage they see with it."""
+        inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
+        return inputs if self._grid is None else self._grid.see(inputs, self._fleet, self._in_island())
+
+    def _in_island(self) -> BoolArray:
+        return self._plan.island[self._plan.node_of_device]
+
+    def _follow_taps(self, now_ms: int) -> None:
+        if self._grid is not None and self._grid.switch(now_ms):
+            self._is_settled = False
+            self._burst_periods = 0
 
     def _follow_failures(self, now_ms: int) -> None:
         failed = self._timeline.failed_nodes(now_ms)
@@ -256,6 +284,8 @@ class IntervalRun:
         dt_s = dt_ms / MS_PER_S
         self._fleet, flows = step(params, fleet, inputs, told.setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
+        if self._grid is not None:
+            self._grid.count(flows, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)
         return not bool(np.any(moved > self._deadband_w))
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
 from node.errors import Permanent
+from node.hub.voltage_records import VoltageState
+from node.hub.voltage_records import state_from_bytes as voltage_from_bytes
 
 _MAGIC = b"SYMWORLD"
 _VERSION = 1
@@ -52,22 +54,24 @@ class World:
 
     fleet: FleetState
     dispatch: DispatchState
+    voltage: VoltageState | None = None
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
-        header = json.dumps(
-            {
-                "fence": state.fence,
-                "fleet_bytes": len(fleet),
-                "n": int(state.setpoint_w.size),
-                "sequence": state.sequence,
-                "version": _VERSION,
-            },
-            separators=(",", ":"),
-        ).encode()
+        voltage = b"" if self.voltage is None else self.voltage.to_bytes()
+        fields_of = {
+            "fence": state.fence,
+            "fleet_bytes": len(fleet),
+            "n": int(state.setpoint_w.size),
+            "sequence": state.sequence,
+            "version": _VERSION,
+        }
+        if voltage:
+            fields_of["voltage_bytes"] = len(voltage)
+        header = json.dumps(fields_of, separators=(",", ":")).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays])
+        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, voltage])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -100,9 +104,10 @@ def world_from_bytes(data: bytes) -> World:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
         sequence, fence = int(header["sequence"]), int(header["fence"])
+        voltage_bytes = int(header.get("voltage_bytes", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS):
+    if version != _VERSION or len(data) != (end + fleet_bytes + 8 * n * len(_ARRAYS) + voltage_bytes):
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
     at = end + fleet_bytes
@@ -110,7 +115,8 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays))
+    voltage = voltage_from_bytes(data[at:]) if voltage_bytes else None
+    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), voltage)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

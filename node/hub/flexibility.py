@@ -279,11 +279,15 @@ class Flexibility:
         return Baselines.commit([r.account for r in rows], [r.baseline_milli_wh for r in rows])
 
     def _number(self, connection: Connection, row: Any) -> int:
-        """Return the event's number on chain, from the chain's own event; -1 without a chain."""
+        """Return the event's number on chain, from the chain's own event; -1 without a chain.
+
+        Anyone may open an event with our root: ours is our buyer's.
+        """
         if self._desk is None:
             return -1
+        buyer = self._desk.sender.address(BUYER)
         for opened in _chain_events(connection, "Opened"):
-            if f"0x{row.root.hex()}" in opened["details"] and row.first in opened["details"]:
+            if opened["details"][:3] == [f"0x{row.root.hex()}", f"0x{buyer.hex()}", row.first]:
                 connection.execute(
                     update(flex_events).where(flex_events.c.id == row.id).values(chain_id=opened["id"])
                 )

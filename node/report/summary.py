@@ -19,9 +19,11 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
-from node.store.tables_chain import blocks, outbox
+from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
+from node.supplier import Supplier
 
 STORAGE_KINDS = ("battery", "bbu", "ev", "flywheel", "kinetic", "pdu_module", "supercapacitor")
 
@@ -59,6 +61,7 @@ class ChainFigures:
     fills: int
     readings: int
     chunk_gas: int
+    carried_in: int  # transactions of ours that somebody else's had done already
 
     @property
     def gas_per_fill(self) -> float | None:
@@ -93,6 +96,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    wishes: tuple[WishMet, ...]
     chain: ChainFigures | None
     differences: int
 
@@ -114,6 +118,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "wishes": [asdict(wish) for wish in self.wishes],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -199,6 +204,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        wishes=wishes_met(connection, scenario, span),
         chain=_chain(connection),
         differences=differences,
     )
@@ -258,8 +264,8 @@ def _bills(
     metered: queries.IntMatrix,
     reference: queries.IntMatrix,
 ) -> tuple[Bill, ...]:
-    tariff = queries.tariff_series(connection, span)
-    supplier_only = supplier_only_bills_pico(reference, tariff[:, 1], tariff[:, 2])
+    # the twin has its supplier always: island prices are no part of its bill
+    supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
     levies = scenario.tariff.levies_micro_per_kwh
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
@@ -329,7 +335,8 @@ def _chain(connection: Connection) -> ChainFigures | None:
         select(func.count(), func.sum(chunks.c.n_fills), func.sum(chunks.c.n_readings)).select_from(chunks)
     ).one()
     gas = connection.execute(select(func.sum(outbox.c.gas_used)).where(outbox.c.kind == "chunk")).scalar()
-    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0)
+    carried_in = _count(connection, carriers.c.outbox_id)
+    return ChainFigures(height, n, n_fills or 0, n_readings or 0, gas or 0, carried_in)
 
 
 def _count(connection: Connection, column: Any, *where: Any) -> int:
@@ -354,6 +361,9 @@ DEFINITIONS: Mapping[str, str] = {
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
+    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
+    "node of the network anyway, and without any change to fills or prices.",
     "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
     "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
 }

@@ -76,6 +76,11 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
+    if summary.wishes:
+        met, bought = (
+            sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
+        )
+        rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations)
     rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:
@@ -85,10 +90,11 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
             if chain.gas_per_fill is None
             else f", {chain.gas_per_fill:,.0f} gas per fill (readings included)"
         )
+        others = f"; {chain.carried_in:,} transactions were carried in by others" if chain.carried_in else ""
         rows += [
             (
                 "settled",
-                f"{chain.fills:,} fills and {chain.readings:,} readings in {chain.chunks:,} chunks{gas}",
+                f"{chain.fills:,} fills and {chain.readings:,} readings in {chain.chunks:,} chunks{gas}{others}",
             ),
             ("chain height", f"{chain.height:,}"),
             (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal
+from node.report import books, export, html, plots, queries, terminal, wishes
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -67,6 +67,7 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 terminal.BILL_HEADS,
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
+            **wishes.tables(summary.wishes),
         },
         DEFINITIONS,
     )

@@ -46,6 +46,14 @@ outbox = Table(
     Index("outbox_by_state", "state", "id"),
 )
 
+# Transactions of others that did what ours wanted, which therefore reverted: anyone may carry in what is signed.
+carriers = Table(
+    "carriers",
+    metadata,
+    Column("outbox_id", ForeignKey("outbox.id"), primary_key=True),
+    Column("hash", Hash32, nullable=False),
+)
+
 # The next nonce of each key that signs for the outbox; only the outbox may use these keys.
 nonces = Table(
     "nonces",

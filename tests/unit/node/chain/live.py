@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from node.bench.live_community import OPERATOR, LiveCommunity
+from node.chain.carried import Carriage
 from node.chain.contracts import Contracts, compile_contracts
 from node.chain.embedded import EmbeddedChain, Genesis
 from node.chain.reconcile import Recovery, reconcile, recover
@@ -42,7 +43,8 @@ class Node:
     def on(cls, folder: Path, chain: Any, community: LiveCommunity) -> "Node":
         store = Store(f"sqlite:///{folder / 'store.db'}")
         store.create_tables()
-        sender = Sender(store, chain, {OPERATOR: community.keys[OPERATOR]})
+        carriage = Carriage(chain, contracts(), community.deployment)
+        sender = Sender(store, chain, {OPERATOR: community.keys[OPERATOR]}, carriage)
         watcher = Watcher(store, chain, contracts(), community.deployment)
         return cls(store, chain, community, sender, watcher)
 
