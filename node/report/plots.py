@@ -287,7 +287,7 @@ def step_lines(
         }
         for i, (name, values) in enumerate(lines.items())
     ]
-    return _figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
+    return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
 
 
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
