@@ -231,6 +231,7 @@ def test_metrics_are_prometheus_text_with_the_stores_counts(served):
     values = dict(line.split() for line in answer.text.splitlines() if line and not line.startswith("#"))
     assert float(values["symgrid_readings"]) == 24 * 4
     assert float(values["symgrid_outbox_open"]) == 0
+    assert float(values["symgrid_carried_in"]) == float(values["symgrid_fee_bids"]) == 0
     assert float(values["symgrid_chain_height"]) == served.community.chain.head().number
 
 
