@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, voltage, wishes, zones
+from node.report import books, export, html, market_cost, plots, queries, terminal, voltage, wishes, zones
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -57,7 +57,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
     export.write_json(
         folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
     )
-    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    cost, cost_tables = market_cost.shown(folder)
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)} | cost
     first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
     last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
     page = html.render(
@@ -74,6 +75,7 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
             **zones.tables(summary.zones),
             **wishes.tables(summary.wishes),
             **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
+            **cost_tables,
         },
         DEFINITIONS,
     )
