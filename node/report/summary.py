@@ -20,6 +20,7 @@ from market.levies import LevyRule, levied_milli_wh
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.outcome import Outcome, outcome
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -99,6 +100,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    outcome: Outcome
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
@@ -123,6 +125,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "outcome": asdict(self.outcome),
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
             "chain": None
@@ -215,6 +218,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
         chain=_chain(connection),
@@ -383,6 +387,12 @@ DEFINITIONS: Mapping[str, str] = {
     "save the same.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Gains from trade": "sum of bought x limit - sold x limit over all fills, and who has them: buyers limit - price - "
+    "fee, sellers price - fee - limit, the operator its fee, the grid account rent and grid fees. The best possible is "
+    "a bound that no exchange of the same orders can exceed: at any prices, what all would gain by trading freely at "
+    "them and every edge by carrying all it can.",
+    "Concentration (HHI)": "sum of squared shares of what was sold (bought), by account: 1 is one seller alone.",
+    "Budget gap": "What members received for fills plus what operator and grid account got; exact integers.",
     "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
     "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
     "full edge has. Both go to the grid account.",
