@@ -19,7 +19,7 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
-from node.report.voltage import VoltageFigures, voltage_figures
+from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
@@ -373,6 +373,7 @@ DEFINITIONS: Mapping[str, str] = {
     "save the same.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Saved by a customer": WHY_PAID_LESS,
     "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
     "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
     "node of the network anyway, and without any change to fills or prices.",
