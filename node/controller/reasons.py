@@ -26,6 +26,7 @@ class Reason(IntEnum):
     BALANCED = 17
     DEPARTURE = 18
     VOLTAGE = 30
+    FREQUENCY = 40
 
 
 _SENTENCES = {
@@ -49,6 +50,7 @@ _SENTENCES = {
     Reason.DEPARTURE: "must charge now to be ready at departure",
     Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
     Reason.REQUEST: "asked for energy: below its low threshold",
+    Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }
 
 

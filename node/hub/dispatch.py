@@ -108,13 +108,14 @@ class Dispatch:
             unserved_wh_by_class=ledger.unserved_wh_by_class(),
             curtailed_wh_by_class=ledger.curtailed_wh_by_class(),
             nodes=ledger.nodes(),
-            setpoints=ledger.setpoint_log(tuple(e.name for e in schedule.events)),
+            setpoints=ledger.setpoint_log(_event_names(schedule)),
             event_wh=ledger.event_wh,
             lent_wh=ledger.lent_wh,
             borrowed_wh=ledger.borrowed_wh,
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            frequency=None if run.swarm is None else run.swarm.outcome(),
             voltage=None if grid is None else grid.outcome(),
         )
 
@@ -147,3 +148,9 @@ class Dispatch:
             raise BadSchedule(
                 f"target_export_wh of account {int(infinite[0])} is infinite: need a number or nan"
             )
+
+
+def _event_names(schedule: Schedule) -> tuple[str, ...]:
+    """Return what reasons call the events and the frequency service of an interval."""
+    names = tuple(event.name for event in schedule.events)
+    return names if schedule.frequency is None else (*names, schedule.frequency.service.name)

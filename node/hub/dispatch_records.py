@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
 from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
@@ -126,6 +127,8 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    frequency : FrequencyInterval or None
+        What the grid's frequency does and who answers it; None: nobody does.
     ahead : Ahead or None
         What loads and sun of the local day are expected to be; needed where voltage is controlled.
     """
@@ -135,6 +138,7 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    frequency: FrequencyInterval | None = None
     ahead: Ahead | None = None
 
 
@@ -225,6 +229,7 @@ class IntervalOutcome:
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
     incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
+    frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
     voltage: VoltageOutcome | None = None  # where the scenario has lines
 
     @property

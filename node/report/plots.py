@@ -3,7 +3,7 @@
 Plain dictionaries because building them needs no plotting library: only the browser's plotly.js draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -269,6 +269,25 @@ def merit_order(grid: IntervalGrid, book: MeritOrder) -> Figure:
         xaxis={"title": {"text": "kWh, cumulative"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "limit, ct per kWh"}},
     )
+
+
+def step_lines(
+    title: str, x: Sequence[str], lines: Mapping[str, Sequence[float | None]], unit: str
+) -> Figure:
+    """Draw values that hold for an interval each, one line per name."""
+    palette = (BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, GREY, YELLOW)
+    data = [
+        {
+            "type": "scatter",
+            "name": name,
+            "x": list(x),
+            "y": list(values),
+            "line": {"shape": "hv", "color": palette[i % len(palette)], "width": 2},
+            "connectgaps": False,
+        }
+        for i, (name, values) in enumerate(lines.items())
+    ]
+    return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
 
 
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:

@@ -21,6 +21,7 @@ from node.report import queries
 from node.report.operations import Operations, operations
 from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
+from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -98,6 +99,7 @@ class Summary:
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
     wishes: tuple[WishMet, ...]
+    zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
@@ -121,6 +123,7 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "wishes": [asdict(wish) for wish in self.wishes],
+            "zones": [asdict(zone) for zone in self.zones],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -174,9 +177,11 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     bought = sum(day.bought_milli_wh for day in accounts.values())
     bills = _bills(connection, scenario, span, metered, reference)
     savings = [bill.saving_pico for bill in bills]
+    zones_now = zone_days(connection, span)
     market_prices = [
         price
-        for series in queries.price_series(connection, span)
+        for zone in range(max(len(zones_now), 1))
+        for series in queries.price_series(connection, span, zone)
         for price in series.price_micro_per_kwh[np.isfinite(series.price_micro_per_kwh)].tolist()
     ]
     imbalance = queries.imbalance_milli_wh(connection, span)
@@ -210,6 +215,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
         wishes=wishes_met(connection, scenario, span),
+        zones=zones_now,
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
@@ -374,6 +380,9 @@ DEFINITIONS: Mapping[str, str] = {
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
     "Saved by a customer": WHY_PAID_LESS,
+    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
+    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
+    "full edge has. Both go to the grid account.",
     "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
     "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
     "node of the network anyway, and without any change to fills or prices.",

@@ -37,7 +37,8 @@ class Outlook:
     load_wh, solar_wh : Floats
         Forecast per account and interval, `(n_accounts, n_intervals)`.
     short_micro_per_kwh, long_micro_per_kwh : Floats
-        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`.
+        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`; the
+        latter less what is likely to be curtailed behind a full edge.
     zone : NDArray[np.int64]
         Price zone of each account, `(n_accounts,)`.
     price_micro_per_kwh : Floats
@@ -169,6 +170,8 @@ class Outlook:
             tree,
         )
         prior = areas.price_micro_per_kwh
+        # What the network cannot take earns nothing; a negative price is owed for the whole of it.
+        long = np.where(long > 0, long * areas.kept_pu[zones], long)
         known = np.asarray(np.nan if price_micro_per_kwh is None else price_micro_per_kwh, dtype=float)
         if known.ndim and known.shape not in ((horizon,), (n_zones, horizon)):
             raise InvalidOutlook(

@@ -48,8 +48,8 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     storage's share of its area's deficit (or its owner's own need, if larger), the buy price rising to the short
     tariff beyond its share of the surplus. Storages of an area share in proportion to the energy they can move in
     one hour. Without the shares, every storage would plan for all of the surplus and none would see how scarce
-    it is; what a zone's
-    storages move beyond it must also find room on its edges.
+    it is. What all storages of a zone inject, or take from
+    others' surplus, must find room on the edges of its area.
     """
     hours = outlook.hours
     a = fleet.account
@@ -57,6 +57,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     room_pu = _power_shares(fleet, outlook.n_accounts)
     net_wh = outlook.net_export_wh[a]
     untraded_wh = net_wh - outlook.position_milli_wh[a] / 1_000.0
+    zone = outlook.zone[a]
     can_discharge_wh = np.clip(
         room_pu[:, None] * (outlook.export_cap_w[a, None] * hours - net_wh),
         0.0,
@@ -69,11 +70,8 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     )
     own_net = (own_pu[:, None] * net_wh).T
     own_untraded = (own_pu[:, None] * untraded_wh).T
-    zone = outlook.zone[a]
-    deficit_share = np.minimum(
-        _share_of(outlook.deficit_wh[zone].T, area_pu),
-        _share_of(outlook.room_out_wh[zone].T, zone_pu[None, :]),
-    )
+    can_discharge_wh = np.minimum(can_discharge_wh, _share_of(outlook.room_out_wh[zone], zone_pu[:, None]))
+    deficit_share = _share_of(outlook.deficit_wh[zone].T, area_pu)
     surplus_share = np.minimum(
         _share_of(outlook.surplus_wh[zone].T, area_pu),
         _share_of(outlook.room_in_wh[zone].T, zone_pu[None, :]),

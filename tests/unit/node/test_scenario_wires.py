@@ -32,7 +32,7 @@ def test_the_lane_is_what_its_description_says():
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (",\n     line: {r_ohm_per_km: 0.2647, x_ohm_per_km: 0.0823, length_m: 150}", "", "expected a line to the parent"),
+        (",\n     line: {r_ohm_per_km: 1.3207, x_ohm_per_km: 0.321, length_m: 60}", "", "a line to the parent"),
         ("lowest: -6, highest: 2", "lowest: 1, highest: 2", "lowest <= home <= highest"),
         ("step_pu: 0.0125, lowest: -6", "step_pu: 0.1, lowest: -6", "half the voltage"),
         ("load_loss_pu: 0.0147", "load_loss_pu: 0.05", "at most short_circuit_pu"),
