@@ -115,7 +115,10 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    voltage = voltage_from_bytes(data[at:]) if voltage_bytes else None
+    try:
+        voltage = voltage_from_bytes(data[at:]) if voltage_bytes else None
+    except ValueError as error:
+        raise BadWorld(f"checkpoint: {error}") from error
     return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), voltage)
 
 

@@ -19,7 +19,7 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
-from node.report.voltage import VoltageFigures, voltage_figures
+from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
@@ -379,6 +379,7 @@ DEFINITIONS: Mapping[str, str] = {
     "save the same.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Saved by a customer": WHY_PAID_LESS,
     "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
     "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
     "full edge has. Both go to the grid account.",
