@@ -14,6 +14,7 @@ from node.scenario.devices import (
 from node.scenario.disturbances import (
     ControllerOutage,
     InternalShort,
+    MeterOutage,
     ResistanceRise,
     StuckSensor,
     SupplyOutage,
@@ -57,6 +58,7 @@ __all__ = [
     "Line",
     "Load",
     "MarketTerms",
+    "MeterOutage",
     "Mistake",
     "Module",
     "Node",

@@ -238,8 +238,13 @@ def _events(scenario: Scenario) -> Iterator[Mistake]:
 
 def _failures(scenario: Scenario) -> Iterator[Mistake]:
     nodes = {node.id for node in scenario.network}
+    people = {participant.id for participant in scenario.participants}
     for i, failure in enumerate(scenario.failures):
         where: Location = ("failures", i)
+        if failure.kind == "meter" and failure.participant not in people:
+            yield Mistake(
+                (*where, "participant"), f"expected the id of a participant, got {failure.participant!r}"
+            )
         if failure.start >= 1_440:
             yield Mistake((*where, "start"), "expected a time before 24:00")
         if failure.kind == "supply" and failure.node not in nodes:
