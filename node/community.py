@@ -28,6 +28,7 @@ from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
+from node.hub.frequency import FrequencyServices
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
@@ -38,6 +39,7 @@ from node.hub.zones import load_zoning
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
+from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
 from node.store.tables_chain import chain_accounts
 from node.store.tables_market import readings
@@ -69,6 +71,7 @@ class Community:
     meters: MeterBank
     view: MarketView
     flexibility: Flexibility
+    frequency: FrequencyServices
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -243,6 +246,9 @@ def _wire(
         meters=meters,
         view=view,
         flexibility=flexibility,
+        frequency=FrequencyServices(
+            scenario, plant, frequency_record_pu(scenario), agents, flexibility, FIRST_ACCOUNT, split_desk
+        ),
         domain=domain,
         chain=chain,
         contracts=contracts,
