@@ -33,7 +33,8 @@ KIND_COLOURS = {
 }
 
 
-def _figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
+def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
+    """Return a figure in the house's style; `layout` adds to it."""
     base = {
         "title": {"text": title},  # pages show it as a heading, which wraps on small screens
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24292f"},
@@ -80,7 +81,7 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
     }
     index = {name: i for i, name in enumerate(names)}
     total = sum(f[2] for f in flows if f[1] == "community")
-    return _figure(
+    return figure(
         f"Where the energy went ({total / 1e3:,.1f} kWh)",
         [
             {
@@ -165,7 +166,7 @@ def prices(grid: IntervalGrid, series: Sequence[PriceSeries], tariff: np.ndarray
                 "marker": {"color": colour, "opacity": 0.35},
             }
         )
-    return _figure(
+    return figure(
         "Price and volume",
         data,
         barmode="stack",
@@ -221,7 +222,7 @@ def storage(grid: IntervalGrid, series: Sequence[StorageSeries]) -> Figure:
                 "fillcolor": "rgba(140,150,160,0.06)",
             },
         ]
-    return _figure(
+    return figure(
         "State of charge, with the owners' reserve dotted",
         data,
         xaxis=TIME_AXIS,
@@ -261,7 +262,7 @@ def merit_order(grid: IntervalGrid, book: MeritOrder) -> Figure:
         )
     when = grid.start(book.interval).strftime("%Y-%m-%d %H:%M UTC")
     label = "day-ahead round" if book.round == 0 else f"round {book.round}"
-    return _figure(
+    return figure(
         f"Merit order of {when}, {label}",
         data,
         hovermode="closest",
@@ -301,7 +302,7 @@ def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
         }
         for y in (100, -100)
     ]
-    return _figure(
+    return figure(
         "Network loading (import above, export below zero)",
         data,
         shapes=limits,
@@ -312,7 +313,7 @@ def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
 
 def bills(names: Sequence[str], market_credits: Sequence[float], supplier_credits: Sequence[float]) -> Figure:
     """Draw each participant's bill in the market beside the supplier-only bill; below zero is income."""
-    return _figure(
+    return figure(
         "Bills: market against supplier only (below zero: income)",
         [
             {

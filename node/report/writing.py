@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, wishes
+from node.report import books, export, frequency, html, plots, queries, terminal, wishes
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -29,7 +29,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    return result
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -68,8 +68,9 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
             **wishes.tables(summary.wishes),
+            **frequency.tables(summary.frequency, scenario.interval_s),
         },
-        DEFINITIONS,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
