@@ -82,7 +82,9 @@ class IntervalRun:
         self._is_settled = False
         self._burst_periods = 0
         self._renew_ms = 0
-        self.swarm = None if schedule.frequency is None else SwarmRun(plan, schedule.frequency, start_s)
+        self.swarm = (
+            None if schedule.frequency is None else SwarmRun(plan, schedule.frequency, start_s, self._fleet)
+        )
         self.ledger = Ledger(plan)
         self.incidents: list[Incident] = []
         params = plan.params
@@ -306,36 +308,36 @@ class IntervalRun:
 
         With a swarm the time is cut where the frequency asks for it, and ends early when promises are due.
         """
+        # No lease begins or ends inside the time: firmware's setpoints are the same in every fine step.
+        self._fleet, told = command(self._plan.params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
+        self._request_wh = told.request_wh
         if self.swarm is None:
-            return self._fine_step(now_ms, inputs, dt_ms), dt_ms
+            return self._fine_step(now_ms, inputs, dt_ms, told.setpoint_w), dt_ms
         is_quiet, at_ms, end_ms = True, now_ms, now_ms + dt_ms
         while at_ms < end_ms:
             length_ms = self.swarm.step_ms(at_ms, end_ms)
-            is_quiet &= self._fine_step(at_ms, inputs, length_ms)
+            is_quiet &= self._fine_step(at_ms, inputs, length_ms, told.setpoint_w)
             at_ms += length_ms
             if at_ms < end_ms and self.swarm.is_due(at_ms):
                 break
         return is_quiet, at_ms - now_ms
 
-    def _fine_step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> bool:
-        params = self._plan.params
-        fleet, told = command(params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
-        self._request_wh = told.request_wh
+    def _fine_step(self, now_ms: int, inputs: FleetInputs, dt_ms: int, told_w: FloatArray) -> bool:
         before: FleetState = self._fleet
         dt_s = dt_ms / MS_PER_S
-        setpoint_w = told.setpoint_w
+        setpoint_w = told_w
         if self.swarm is not None:
             answer_w = self.swarm.response_w(now_ms, dt_ms)
             setpoint_w = setpoint_w + answer_w
             if self.swarm.has_news(answer_w):
                 self._log_answers(now_ms, setpoint_w)
-        self._fleet, flows = step(params, fleet, inputs, setpoint_w, dt_s)
+        self._fleet, flows = step(self._plan.params, before, inputs, setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
         if self._grid is not None:
             self._grid.count(flows, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)
         if self.swarm is not None:
-            given_w = self.swarm.after_step(now_ms, dt_ms, told.setpoint_w, self._fleet, flows)
+            given_w = self.swarm.after_step(now_ms, dt_ms, told_w, self._fleet, flows)
             self.ledger.add_answer(given_w, dt_s)
             moved[self.swarm.rows] = 0.0
         return not bool(np.any(moved > self._deadband_w))

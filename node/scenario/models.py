@@ -24,6 +24,7 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.frequency import Frequency
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -314,6 +315,7 @@ class Scenario(Strict):
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
     profiles: ProfileSources | None = None
