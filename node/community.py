@@ -35,6 +35,7 @@ from node.hub.registry import Registry
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
+from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
@@ -256,6 +257,7 @@ def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        microgrids=microgrid_terms(scenario, topology),
     )
 
 

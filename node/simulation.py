@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -239,11 +239,11 @@ class Simulation:
             events=self._flexibility.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
         )
-        before = World(self._health.strike(self._world.fleet, interval), self._world.dispatch)
+        before = replace(self._world, fleet=self._health.strike(self._world.fleet, interval))
         world, outcome = community.dispatch.run_interval(
             interval, before, inputs, schedule, self._health.is_fit
         )
-        return World(self._health.after(before.fleet, world.fleet, interval), world.dispatch), outcome
+        return replace(world, fleet=self._health.after(before.fleet, world.fleet, interval)), outcome
 
     def _span_s(self, interval: int) -> tuple[float, float]:
         grid = self.community.scenario.grid

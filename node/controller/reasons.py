@@ -25,6 +25,9 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
+    NO_VOLTAGE = 40
+    SHED = 41
+    PICK_UP = 42
 
 
 _SENTENCES = {
@@ -46,6 +49,9 @@ _SENTENCES = {
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
+    Reason.NO_VOLTAGE: "no voltage: the island at node {node} is not formed",
+    Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
+    Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",
     Reason.REQUEST: "asked for energy: below its low threshold",
 }
 

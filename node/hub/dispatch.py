@@ -5,9 +5,11 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from node.controller.control_plan import plan_control
+from node.controller.microgrid import MicrogridTerms, lay_out
 from node.controller.network import CapacityTree
 from node.errors import Permanent
 from node.hub.dispatch_clock import timeline
+from node.hub.dispatch_islands import IslandRun, first_states
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
@@ -37,6 +39,8 @@ class Dispatch:
         Storages that also help beyond their own connection when a shared node is overloaded or an island.
     interval_s : int
         Length of an interval; intervals start at whole multiples of it, unix time.
+    microgrids : tuple of MicrogridTerms
+        Nodes whose switch opens when the supply is lost, and what is below lives on as an island that is led.
     """
 
     def __init__(
@@ -49,11 +53,13 @@ class Dispatch:
         *,
         lends: BoolArray | None = None,
         interval_s: int = 900,
+        microgrids: tuple[MicrogridTerms, ...] = (),
     ) -> None:
         self.plan = plan_control(
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
+        self.microgrids = tuple(lay_out(self.plan, terms) for terms in microgrids)
 
     def first_world(self) -> World:
         """Return the world before the first interval."""
@@ -86,7 +92,13 @@ class Dispatch:
         start_s = interval * self.interval_s
         healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
         stops = timeline(start_s, self.interval_s, inputs, schedule)
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy)
+        islands = None
+        if self.microgrids:
+            before = world.islands or first_states(self.microgrids)
+            islands = IslandRun(
+                self.microgrids, plan, before, start_s, self.interval_s, schedule.island_ahead, healthy
+            )
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, islands)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -106,6 +118,7 @@ class Dispatch:
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            islands=() if islands is None else islands.outcomes(after.fleet),
         )
 
     def _check(self, schedule: Schedule) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.island_records import IslandAhead, IslandOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -79,6 +80,15 @@ class IncidentKind(IntEnum):
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    ISLAND_DETECTED = 10
+    LEADER_ELECTED = 11
+    ISLAND_FORMED = 12
+    LOADS_SHED = 13
+    ISLAND_DARK = 14
+    BLACK_START = 15
+    GRID_HEALTHY = 16
+    SYNCHRONISING = 17
+    RECONNECTED = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,8 @@ class Incident:
                 return f"supply of {self.subject} failed at {self.at_s}"
             case IncidentKind.SUPPLY_BACK:
                 return f"supply of {self.subject} is back at {self.at_s}"
+            case _:
+                return f"{self.kind.name.lower().replace('_', ' ')} at {self.at_s}: {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,8 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    island_ahead : IslandAhead or None
+        What agents expect of the coming intervals, for islands that have to last.
     """
 
     target_export_wh: FloatArray
@@ -123,6 +137,7 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    island_ahead: IslandAhead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +227,7 @@ class IntervalOutcome:
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
     incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    islands: tuple[IslandOutcome, ...] = field(default=())  # microgrids that were cut off for a while
 
     @property
     def notes(self) -> tuple[str, ...]:

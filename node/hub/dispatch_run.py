@@ -22,8 +22,10 @@ from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
 from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
+from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_state import DispatchState, World
@@ -56,8 +58,10 @@ class IntervalRun:
         inputs: IntervalInputs,
         schedule: Schedule,
         is_healthy: BoolArray,
+        islands: IslandRun | None = None,
     ) -> None:
         self._normal_plan = self._plan = plan
+        self._islands = islands
         self._start_s = start_s
         self._timeline = timeline
         self._inputs = inputs
@@ -74,6 +78,8 @@ class IntervalRun:
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
         self._failed: tuple[int, ...] = ()
+        if islands is not None and islands.cut_nodes():
+            self._cut(tuple(sorted(islands.cut_nodes())))
         self._decision = no_decision(plan.params.n_devices)
         self._is_settled = False
         self._burst_periods = 0
@@ -97,6 +103,8 @@ class IntervalRun:
         was_silent = False
         while now_ms < self._timeline.end_ms:
             stop_ms = self._timeline.next_stop_ms(now_ms)
+            if self._islands is not None:
+                stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
             is_silent = self._timeline.is_silent(now_ms)
             if was_silent and not is_silent:
                 self._fence += 1
@@ -112,7 +120,7 @@ class IntervalRun:
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
-        return World(self._fleet, memory)
+        return World(self._fleet, memory, () if self._islands is None else tuple(self._islands.states))
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
@@ -120,7 +128,7 @@ class IntervalRun:
         self._follow_failures(now_ms)
         if self._limits is None:
             self._measure_limits(now_ms, inputs)
-        decision = decide(self._plan, self._period(now_ms, inputs))
+        decision = self._decide(self._period(now_ms, inputs))
         self._decision = decision
         self.ledger.add_decision(decision)
         change = _change_w(decision.setpoint_w, self._setpoint_w)
@@ -143,6 +151,12 @@ class IntervalRun:
         self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
         return dt_ms
 
+    def _decide(self, period: Period) -> Decision:
+        orders = None if self._islands is None else self._islands.orders()
+        if orders is None:
+            return decide(self._plan, period)
+        return decide_with_islands(self._plan, period, orders)
+
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
         self._step(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)], stop_ms - now_ms)
@@ -150,6 +164,13 @@ class IntervalRun:
 
     def _follow_failures(self, now_ms: int) -> None:
         failed = self._timeline.failed_nodes(now_ms)
+        if self._islands is not None:
+            step_row = self._timeline.input_step(now_ms)
+            inputs = self._inputs.steps[step_row]
+            self._fleet = self._islands.follow(now_ms, failed, step_row, inputs, self._fleet)
+            self.incidents += self._islands.incidents
+            self._islands.incidents.clear()
+            failed = tuple(sorted({*failed, *self._islands.cut_nodes()}))
         if failed == self._failed:
             return
         at_s = self._start_s + now_ms / MS_PER_S
@@ -164,8 +185,13 @@ class IntervalRun:
             for node in self._failed
             if node not in failed
         ]
+        self._cut(failed)
+
+    def _cut(self, failed: tuple[int, ...]) -> None:
+        """Plan anew with nothing flowing through some nodes."""
+        plan = self._normal_plan if self._islands is None else self._islands.sharing(self._normal_plan)
         self._failed = failed
-        self._plan = islanded(self._normal_plan, np.array(failed, np.int64))
+        self._plan = islanded(plan, np.array(failed, np.int64)) if failed else self._normal_plan
 
     def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
         """Ask what devices can hold until the interval ends, and until each active event ends.
@@ -256,6 +282,8 @@ class IntervalRun:
         dt_s = dt_ms / MS_PER_S
         self._fleet, flows = step(params, fleet, inputs, told.setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
+        if self._islands is not None:
+            self._islands.add_step(now_ms, dt_ms, self._fleet, flows)
         moved = np.abs(self._fleet.p_w - before.p_w)
         return not bool(np.any(moved > self._deadband_w))
 

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
+from node.controller.microgrid import MicrogridState, states_from_bytes, states_to_bytes
 from node.errors import Permanent
 
 _MAGIC = b"SYMWORLD"
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = {"setpoint_w": "<f8", "logged_w": "<f8", "reason": "<i8", "node": "<i8"}
 
 
@@ -52,14 +53,17 @@ class World:
 
     fleet: FleetState
     dispatch: DispatchState
+    islands: tuple[MicrogridState, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
+        islands = states_to_bytes(self.islands)
         header = json.dumps(
             {
                 "fence": state.fence,
                 "fleet_bytes": len(fleet),
+                "island_bytes": len(islands),
                 "n": int(state.setpoint_w.size),
                 "sequence": state.sequence,
                 "version": _VERSION,
@@ -67,7 +71,7 @@ class World:
             separators=(",", ":"),
         ).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays])
+        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, islands])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -100,9 +104,10 @@ def world_from_bytes(data: bytes) -> World:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
         sequence, fence = int(header["sequence"]), int(header["fence"])
+        island_bytes = int(header["island_bytes"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS):
+    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS) + island_bytes:
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
     at = end + fleet_bytes
@@ -110,7 +115,11 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays))
+    try:
+        islands = states_from_bytes(data[at:])
+    except ValueError as error:
+        raise BadWorld(f"checkpoint: {error}") from error
+    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), islands)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

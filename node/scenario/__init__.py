@@ -20,6 +20,7 @@ from node.scenario.disturbances import (
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.microgrid import Microgrid
 from node.scenario.models import (
     ChainTerms,
     FlexibilityEvent,
@@ -55,6 +56,7 @@ __all__ = [
     "KineticModule",
     "Load",
     "MarketTerms",
+    "Microgrid",
     "Mistake",
     "Module",
     "Node",

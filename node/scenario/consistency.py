@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from market.units import MAX_QUANTITY_MILLI_WH
+from node.scenario import microgrid_consistency
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -42,6 +43,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_events(scenario),
         *_failures(scenario),
         *_faults(scenario),
+        *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
         *_profiles(scenario),
     ]

@@ -24,6 +24,7 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.microgrid import Microgrid
 
 ParticipantKind = Literal[
     "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
@@ -293,6 +294,7 @@ class Scenario(Strict):
     events: tuple[FlexibilityEvent, ...] = ()
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 
