@@ -44,6 +44,7 @@ from node.store.tables_chain import chain_accounts
 from node.store.tables_market import readings
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.wiring import voltage_control
 
 
 @dataclass(slots=True)
@@ -150,11 +151,11 @@ def _wire(
         desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
         desk.replay(connection, settled + 1)
     schedule = round_schedule(scenario)
-    view = MarketView(store, registry)
+    view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
-    dispatch = _dispatch(scenario, plant)
+    dispatch = controller(scenario, plant)
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))
     trading = Trading(
         store,
@@ -190,6 +191,7 @@ def _wire(
         view,
         bus,
         is_signed=is_signed,
+        zoning=zoning,
     )
     meters = MeterBank(
         account,
@@ -201,7 +203,14 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+        network = network_of(
+            topology.ids,
+            topology.parent,
+            account,
+            topology.node_of_participant,
+            registry.member_of,
+            registry.sources,
+        )
         publisher = Publisher(store, sender, Frame(domain, network), bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
@@ -246,8 +255,8 @@ def _wire(
     )
 
 
-def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
-    """Return the controller over the community's network and devices."""
+def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:
+    """Return the controller over the community's network and devices; without taps if it does not optimise."""
     topology = plant.topology
     return Dispatch(
         CapacityTree(topology.ids, topology.parent, topology.import_cap_w, topology.export_cap_w),
@@ -258,6 +267,7 @@ def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
         lends=plant.lends,
         interval_s=scenario.interval_s,
         microgrids=microgrid_terms(scenario, topology),
+        voltage=voltage_control(plant, optimises=optimises),
     )
 
 

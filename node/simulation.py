@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select
 
+from market.chunks import Tariff
 from market.rounds import RoundDue
 from market.units import MILLI_WH_PER_WH
 from node.agent.strategy import Schedule as Aim
@@ -40,7 +41,8 @@ from node.hub.health_watch import HealthWatch
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
-from node.store.tables_market import tariffs
+from node.store.tables_market import tariffs as tariff_rows
+from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
 
@@ -88,6 +90,7 @@ class Simulation:
             community.scenario.seed,
             self._length_s,
         )
+        self._voltage = VoltageWatch(community)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
 
@@ -128,6 +131,8 @@ class Simulation:
         community.meters.restore(saved["meters"].content)
         self._reference.restore(saved["reference"].content)
         self._health.restore(saved["health"].content)
+        if "voltage" in saved:
+            self._voltage.restore(saved["voltage"].content)
         self._saved_plan = saved["plan"].content
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
@@ -188,7 +193,7 @@ class Simulation:
             self._world, outcome = self._dispatch(interval, aim, inputs)
             community.meters.count(outcome.net_export_wh)
         with self.times.of("reference"):
-            without_market_wh = self._reference.run_interval(inputs)
+            without_market_wh = self._reference.run_interval(self._voltage.at_home(inputs))
         community.clock.advance_to(end_s)
         self._meter(interval, outcome, without_market_wh)
         self._settle(interval, is_new=True)
@@ -238,11 +243,13 @@ class Simulation:
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
+            ahead=self._voltage.ahead(interval),
         )
         before = replace(self._world, fleet=self._health.strike(self._world.fleet, interval))
         world, outcome = community.dispatch.run_interval(
             interval, before, inputs, schedule, self._health.is_fit
         )
+        self._voltage.run_twin(interval, inputs, schedule, self._health.is_fit)
         return replace(world, fleet=self._health.after(before.fleet, world.fleet, interval)), outcome
 
     def _span_s(self, interval: int) -> tuple[float, float]:
@@ -275,7 +282,7 @@ class Simulation:
             readings = community.meters.readings(interval)
             notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
         with self.times.of("store"), community.store.begin() as connection:
-            self._record_tariff(connection, interval)
+            tariffs = self._record_tariff(connection, interval)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
             device_records.record(
@@ -286,6 +293,7 @@ class Simulation:
                 was_out=self._out_before(interval),
             )
             self._health.record(connection, interval)
+            self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
@@ -303,13 +311,14 @@ class Simulation:
         reason = curtailment.reason.name.lower()
         return CurtailmentNotice(account, interval, quantity, reason, r, vs)
 
-    def _record_tariff(self, connection: Connection, interval: int) -> None:
+    def _record_tariff(self, connection: Connection, interval: int) -> tuple[Tariff, ...]:
         community = self.community
         cut = islanded_zones(
             self._failures, community.plant.topology, community.clearing.n_zones, *self._span_s(interval)
         )
+        by_zone = community.supplier.table(interval, cut)
         connection.execute(
-            insert(tariffs),
+            insert(tariff_rows),
             [
                 {
                     "interval": interval,
@@ -318,14 +327,18 @@ class Simulation:
                     "long_micro_per_kwh": tariff.long_micro_per_kwh,
                     "is_island": bool(cut[zone]) and community.supplier.has_island_prices,
                 }
-                for zone, tariff in enumerate(community.supplier.table(interval, cut))
+                for zone, tariff in enumerate(by_zone)
             ],
         )
+        return by_zone
 
     def _save(self, connection: Connection, interval: int) -> None:
         community = self.community
         content = {"world": self._world.to_bytes(), "meters": community.meters.to_bytes()}
         content |= {"reference": self._reference.to_bytes(), "health": self._health.to_bytes()}
+        voltage = self._voltage.to_bytes()
+        if voltage is not None:
+            content["voltage"] = voltage
         plan = community.agents.to_bytes()
         if plan != self._saved_plan or interval == self._first:
             content["plan"] = self._saved_plan = plan

@@ -7,14 +7,15 @@ prices and its own positions, and nothing of the future.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
-from market.orders import Order
+from market.orders import NO_WISH, Order, Source, Wish
+from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.strategy import (
     OrderBatch,
@@ -40,6 +41,7 @@ from node.chain import typed_data
 from node.chain.keys import LocalSigner
 from node.chain.typed_data import Domain
 from node.plant import Plant
+from node.scenario.wishes import wishes
 from node.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
@@ -70,7 +72,7 @@ class Positions(Protocol):
         ...
 
     def prices_micro_per_kwh(self, intervals: range) -> FloatArray:
-        """Return the newest cleared price of each interval, NaN where nothing traded, `(n_intervals,)`."""
+        """Return the newest cleared prices, NaN where nothing traded, `(n_zones, n_intervals)`."""
         ...
 
 
@@ -98,6 +100,7 @@ class AgentFleet:
         bus: Bus,
         *,
         is_signed: bool,
+        zoning: Zoning | None = None,
     ) -> None:
         self._plant = plant
         self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
@@ -106,12 +109,17 @@ class AgentFleet:
         self._signer_of: Mapping[int, LocalSigner] = dict(
             zip(keys.account.tolist(), keys.signer, strict=True)
         )
+        self._wish_of = dict(
+            zip(keys.account.tolist(), wishes(plant.scenario, int(keys.account[0])), strict=True)
+        )
         self._domain = domain
         self._supplier = supplier
         self._meters = meters
         self._positions = positions
         self._bus = bus
         self._is_signed = is_signed
+        self._tree = None if zoning is None else zoning.tree
+        self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
@@ -214,6 +222,8 @@ class AgentFleet:
             solar[:, skip:] * hours,
             short,
             long,
+            zone=self._zone,
+            tree=self._tree,
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
             fee_micro_per_kwh=self._fee,
@@ -221,10 +231,11 @@ class AgentFleet:
         )
 
     def _expected_prices(self, span: range, per_day: int) -> FloatArray:
-        """Return cleared prices where there are some already, else what the days before suggest."""
+        """Return prices by zone: cleared ones where there are some already, else what the days before suggest."""
         cleared = self._positions.prices_micro_per_kwh(span)
         past = self._positions.prices_micro_per_kwh(range(span.start - 7 * per_day, span.start))
-        return np.where(np.isfinite(cleared), cleared, expected_price(past, len(span), per_day))
+        expected = np.stack([expected_price(zone, len(span), per_day) for zone in past])
+        return np.where(np.isfinite(cleared), cleared, expected)
 
     def _delivery_start(self) -> int:
         return self._plant.scenario.delivery_intervals().start
@@ -233,17 +244,27 @@ class AgentFleet:
         epochs = np.array([self._epoch_of[account] for account in batch.account.tolist()], np.int64)
         by_account: dict[int, list[SignedOrder]] = {}
         orders = to_orders(batch, epochs)
-        for order in orders:
-            by_account.setdefault(order.account, []).append(self._sign(order))
+        for order, source in orders:
+            ready = self._sign(order, self._wish(order, source))
+            by_account.setdefault(order.account, []).append(ready)
         for account, signed in by_account.items():
             self._bus.publish(TOPIC_ORDERS, OrderMessage(account, tuple(signed)))
         return len(orders)
 
-    def _sign(self, order: Order) -> SignedOrder:
+    def _wish(self, order: Order, source: Source) -> Wish:
+        """Return what goes beside an order: its owner's wish, or what an offer delivers from."""
+        wish = self._wish_of[order.account]
+        if order.is_buy:
+            return wish
+        if wish == NO_WISH and source == Source.ANY:
+            return NO_WISH
+        return replace(wish, source=source)
+
+    def _sign(self, order: Order, wish: Wish) -> SignedOrder:
         if not self._is_signed:
-            return SignedOrder(order, 0, 0)
+            return SignedOrder(order, 0, 0, wish)
         r, vs = typed_data.sign(self._signer_of[order.account], self._domain, order)
-        return SignedOrder(order, r, vs)
+        return SignedOrder(order, r, vs, wish)
 
     def planned_export_wh(self, intervals: range) -> FloatArray:
         """Return the net export that each account plans for intervals ahead, `(n_accounts, n_intervals)`.

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -21,6 +21,7 @@ from node.store.tables_market import accounts, fills, imbalances, participants, 
 
 router = APIRouter(prefix="/v1", tags=["members"])
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+SOURCES: tuple[tuple[int, Literal["solar", "storage"]], ...] = ((1, "solar"), (2, "storage"))
 CSV_EXAMPLE = ",".join(schemas.StatementLine.model_fields) + "\n"
 
 
@@ -52,6 +53,9 @@ def _participant(row: Row[Any]) -> schemas.Participant:
         name=row.name,
         kind=row.kind,
         node=row.node,
+        zone=row.zone,
+        group=row.member_of,
+        sources=[name for source, name in SOURCES if row.sources >> source & 1],
         capacity_milli_wh=row.capacity_milli_wh,
         owner=checksum(row.owner),
         agent=checksum(row.agent),

@@ -44,7 +44,8 @@ class Head:
 class Network:
     """The tree by which fills are paired into trades, and where each account hangs in it.
 
-    `parent` is -1 for the root; `node` is a row of `name`, one per entry of `account`.
+    `parent` is -1 for the root; `node` is a row of `name`, one per entry of `account`; so are `member_of`, its
+    group (0 for none), and `sources`, the sum of `1 << Source` over what it can sell from.
     """
 
     key: ClassVar[tuple[str, ...]] = ()
@@ -52,6 +53,8 @@ class Network:
     parent: tuple[int, ...]
     account: tuple[int, ...]
     node: tuple[int, ...]
+    member_of: tuple[int, ...]
+    sources: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,10 @@ class TariffLine:
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """A received order that covers the interval, with its agent's signature and the operator's receipt."""
+    """A received order that covers the interval, with its agent's signature and the operator's receipt.
+
+    `source`, `partner`, `group` are the wish that came beside the signed order, 0 for none.
+    """
 
     key: ClassVar[tuple[str, ...]] = ("sequence",)
     sequence: int
@@ -96,6 +102,8 @@ class OrderLine:
     quantity_milli_wh: int
     limit_micro_per_kwh: int
     source: int
+    partner: int
+    group: int
     signature: bytes
     received_at_s: int
     receipt: bytes
@@ -143,7 +151,10 @@ class FillLine:
 
 @dataclass(frozen=True, slots=True)
 class TradeLine:
-    """Two fills paired for people to look at."""
+    """Two fills paired for people to look at.
+
+    They met at a row of the network; `met` is `pairing.Met`, `source` is the offer's.
+    """
 
     key: ClassVar[tuple[str, ...]] = ("round", "number")
     round: int
@@ -152,6 +163,9 @@ class TradeLine:
     seller: int
     quantity_milli_wh: int
     price_micro_per_kwh: int
+    met_at: int
+    met: int
+    source: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +343,9 @@ def _check_network(network: Network) -> None:
     n_nodes = len(network.name)
     if not n_nodes or network.parent.count(-1) != 1:
         raise BundleError(2, "the network has not one root")
-    if len(network.parent) != n_nodes or len(network.account) != len(network.node):
+    if len(network.parent) != n_nodes or any(
+        len(column) != len(network.account) for column in (network.node, network.member_of, network.sources)
+    ):
         raise BundleError(2, "the network's columns have different lengths")
     if any(not -1 <= parent < row for row, parent in enumerate(network.parent)):
         raise BundleError(2, "the network's parents must stand before their children")

@@ -73,6 +73,8 @@ def read_receipt(text: str, record: ChainRecord) -> OrderLine:
             hash=typed_data.order_hash(record.deployment.domain, order),
             **{name: getattr(order, name) for name in _ORDER_FIELDS},
             source=Source[str(told.get("source", "any")).upper()],
+            partner=int(told.get("partner", 0)),
+            group=int(told.get("group", 0)),
             signature=bytes.fromhex(told["signature"].removeprefix("0x")),
             received_at_s=_time_s(answer["received_at"]),
             receipt=bytes.fromhex(answer["signature"].removeprefix("0x")),

@@ -224,7 +224,13 @@ def _record(kind: Any, row: Any) -> Any:
 
 
 def network_of(
-    names: Sequence[str], parent: Iterable[int], accounts: Iterable[int], node: Iterable[int]
+    names: Sequence[str],
+    parent: Iterable[int],
+    accounts: Iterable[int],
+    node: Iterable[int],
+    member_of: Iterable[int],
+    sources: Iterable[int],
 ) -> Network:
     """Return the network line of a community."""
-    return Network(tuple(names), tuple(map(int, parent)), tuple(map(int, accounts)), tuple(map(int, node)))
+    columns = (tuple(map(int, column)) for column in (parent, accounts, node, member_of, sources))
+    return Network(tuple(names), *columns)

@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from market.orders import Order, Source
+from market.orders import NO_WISH, Order, Wish
 
 TOPIC_ORDERS: Final = "orders"
 TOPIC_ROUNDS: Final = "rounds"
@@ -39,12 +39,12 @@ def election_topic(node: str, member: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignedOrder:
-    """An order with its agent's signature; `source` is a wish for pairing and costs nobody anything."""
+    """An order with its agent's signature, and beside it a wish for pairing, which costs nobody anything."""
 
     order: Order
     r: int
     vs: int
-    source: Source = Source.ANY
+    wish: Wish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Dispatch: turn an interval's schedule into leased setpoints, run the devices, and report what happened."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from node.hub.dispatch_islands import IslandRun, first_states
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
+from node.hub.dispatch_voltage import VoltageControl, VoltageRun
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -41,6 +44,8 @@ class Dispatch:
         Length of an interval; intervals start at whole multiples of it, unix time.
     microgrids : tuple of MicrogridTerms
         Nodes whose switch opens when the supply is lost, and what is below lives on as an island that is led.
+    voltage : VoltageControl or None
+        None: voltage is 1 everywhere and wires lose nothing.
     """
 
     def __init__(
@@ -54,16 +59,19 @@ class Dispatch:
         lends: BoolArray | None = None,
         interval_s: int = 900,
         microgrids: tuple[MicrogridTerms, ...] = (),
+        voltage: VoltageControl | None = None,
     ) -> None:
         self.plan = plan_control(
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
         self.microgrids = tuple(lay_out(self.plan, terms) for terms in microgrids)
+        self.voltage = voltage
 
     def first_world(self) -> World:
         """Return the world before the first interval."""
-        return first_world(self.plan.params)
+        world = first_world(self.plan.params)
+        return world if self.voltage is None else replace(world, voltage=self.voltage.first_state())
 
     def run_interval(
         self,
@@ -98,7 +106,8 @@ class Dispatch:
             islands = IslandRun(
                 self.microgrids, plan, before, start_s, self.interval_s, schedule.island_ahead, healthy
             )
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, islands)
+        grid = self._grid(world, schedule, start_s)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid, islands)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -111,7 +120,7 @@ class Dispatch:
             unserved_wh_by_class=ledger.unserved_wh_by_class(),
             curtailed_wh_by_class=ledger.curtailed_wh_by_class(),
             nodes=ledger.nodes(),
-            setpoints=ledger.setpoint_log(tuple(e.name for e in schedule.events)),
+            setpoints=ledger.setpoint_log(_event_names(schedule)),
             event_wh=ledger.event_wh,
             lent_wh=ledger.lent_wh,
             borrowed_wh=ledger.borrowed_wh,
@@ -119,7 +128,16 @@ class Dispatch:
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
             islands=() if islands is None else islands.outcomes(after.fleet),
+            frequency=None if run.swarm is None else run.swarm.outcome(),
+            voltage=None if grid is None else grid.outcome(),
         )
+
+    def _grid(self, world: World, schedule: Schedule, start_s: int) -> VoltageRun | None:
+        if self.voltage is None:
+            return None
+        if schedule.ahead is None or world.voltage is None:
+            raise BadSchedule("ahead: need what loads and sun of the day are expected to be, to keep voltage")
+        return VoltageRun(self.voltage, world.voltage, start_s, schedule.ahead, self.interval_s)
 
     def _check(self, schedule: Schedule) -> None:
         plan = self.plan
@@ -143,3 +161,9 @@ class Dispatch:
             raise BadSchedule(
                 f"target_export_wh of account {int(infinite[0])} is infinite: need a number or nan"
             )
+
+
+def _event_names(schedule: Schedule) -> tuple[str, ...]:
+    """Return what reasons call the events and the frequency service of an interval."""
+    names = tuple(event.name for event in schedule.events)
+    return names if schedule.frequency is None else (*names, schedule.frequency.service.name)

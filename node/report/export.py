@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Table, select
 from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_market as m
+from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
     m.participants,
     m.accounts,
+    m.groups,
     m.orders,
     m.order_refusals,
     m.rounds,
@@ -41,6 +43,10 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    v.voltage_intervals,
+    v.voltage_nodes,
+    v.tap_changes,
+    v.voltage_accounts,
 )
 
 

@@ -19,6 +19,9 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.voltage import VoltageFigures, voltage_figures
+from node.report.wishes import WishMet, wishes_met
+from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -95,8 +98,11 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    wishes: tuple[WishMet, ...]
+    zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
     differences: int
+    voltage: VoltageFigures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -116,6 +122,8 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "wishes": [asdict(wish) for wish in self.wishes],
+            "zones": [asdict(zone) for zone in self.zones],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -139,6 +147,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.voltage is not None:
+            content["voltage"] = self.voltage.as_json()
         return content
 
 
@@ -162,13 +172,16 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     imported_wh, exported_wh = _border_wh(metered)
     reference_in_wh, reference_out_wh = _border_wh(reference)
     by_kind = queries.energy_by_interval(connection, span)
+    voltage = voltage_figures(connection, scenario, span)
     accounts = queries.account_days(connection, span)
     bought = sum(day.bought_milli_wh for day in accounts.values())
     bills = _bills(connection, scenario, span, metered, reference)
     savings = [bill.saving_pico for bill in bills]
+    zones_now = zone_days(connection, span)
     market_prices = [
         price
-        for series in queries.price_series(connection, span)
+        for zone in range(max(len(zones_now), 1))
+        for series in queries.price_series(connection, span, zone)
         for price in series.price_micro_per_kwh[np.isfinite(series.price_micro_per_kwh)].tolist()
     ]
     imbalance = queries.imbalance_milli_wh(connection, span)
@@ -177,7 +190,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     market_bills = [max(bill.market_pico, 0) for bill in bills]
     return Summary(
         span=span,
-        energy=_energy_book(by_kind, imported_wh, exported_wh),
+        energy=_energy_book(by_kind, imported_wh, exported_wh, voltage),
         own_use=_own_use(by_kind),
         autarky=autarky(imported_wh),
         peaks=peaks(imported_wh, exported_wh, reference_in_wh, reference_out_wh, scenario.interval_s),
@@ -201,8 +214,11 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        wishes=wishes_met(connection, scenario, span),
+        zones=zones_now,
         chain=_chain(connection),
         differences=differences,
+        voltage=voltage,
     )
 
 
@@ -216,9 +232,13 @@ def _energy_book(
     by_kind: dict[str, dict[str, queries.FloatArray]],
     imported_wh: queries.FloatArray,
     exported_wh: queries.FloatArray,
+    voltage: VoltageFigures | None,
 ) -> EnergyBook:
     sources = {"supplier": float(imported_wh.sum())}
     sinks = {"supplier (export)": float(exported_wh.sum())}
+    if voltage is not None:
+        # Between the meters: nobody's reading, so the network operator's, who has to supply them.
+        sources["network operator"] = sinks["network losses"] = voltage.with_it.loss_wh
     losses = 0.0
     for kind, columns in by_kind.items():
         total = {name: float(values.sum()) for name, values in columns.items()}
@@ -357,6 +377,14 @@ DEFINITIONS: Mapping[str, str] = {
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
+    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
+    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
+    "full edge has. Both go to the grid account.",
+    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
+    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
+    "node of the network anyway, and without any change to fills or prices.",
     "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
     "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
 }

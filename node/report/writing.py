@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal
+from node.report import books, export, html, plots, queries, terminal, voltage, wishes, zones
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -28,7 +28,11 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         book = books.merit_order(connection, *chosen)
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
+    by_zone = zones.price_figure(connection, grid, span)
+    if by_zone is not None:
+        result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
+    result |= voltage.figures_of(connection, scenario, span)
     return result
 
 
@@ -67,6 +71,9 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 terminal.BILL_HEADS,
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
+            **zones.tables(summary.zones),
+            **wishes.tables(summary.wishes),
+            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
         },
         DEFINITIONS,
     )

@@ -1,10 +1,9 @@
 """What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.scenario import microgrid_consistency
+from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -12,24 +11,15 @@ from node.scenario.devices import (
     PowerDeliveryUnit,
     Supercapacitor,
 )
+from node.scenario.mistakes import Location, Mistake
 from node.scenario.models import Participant, Scenario
 
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
 
-Location = tuple[str | int, ...]
-
 # A flywheel's drive takes a second to full power, so its bank gives half a second's energy at full power; from its
 # working point (0.65 of full) a third of the bank's energy is within reach either way, losses not counted.
 BANK_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something wrong at a place in the scenario, and what was expected there."""
-
-    location: Location
-    message: str
 
 
 def find_mistakes(scenario: Scenario) -> list[Mistake]:
@@ -39,7 +29,9 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
+        *_voltage(scenario),
         *_participants(scenario),
+        *wishes.find_mistakes(scenario),
         *_events(scenario),
         *_failures(scenario),
         *_faults(scenario),
@@ -151,6 +143,23 @@ def _is_in_cycle(start: str, parents: dict[str, str | None]) -> bool:
             return True
         at = parents.get(at)
     return False
+
+
+def _voltage(scenario: Scenario) -> Iterator[Mistake]:
+    has_voltage = scenario.voltage is not None
+    for i, node in enumerate(scenario.network):
+        if has_voltage and node.parent is not None and node.line is None:
+            yield Mistake(
+                ("network", i), "expected a line to the parent: section voltage needs its impedance"
+            )
+        if node.line is not None and node.parent is None:
+            yield Mistake(("network", i, "line"), "expected none: the root hangs at the transformer")
+        elif node.line is not None and not has_voltage:
+            yield Mistake(("network", i, "line"), "expected a section voltage with it")
+    for i, participant in enumerate(scenario.participants):
+        for name in ("service", "phase"):
+            if getattr(participant, name) is not None and not has_voltage:
+                yield Mistake(("participants", i, name), "expected a section voltage with it")
 
 
 def _participants(scenario: Scenario) -> Iterator[Mistake]:

@@ -25,6 +25,7 @@ from node.scenario.fields import (
     Strict,
 )
 from node.scenario.microgrid import Microgrid
+from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
     "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
@@ -116,6 +117,7 @@ class Node(Strict):
     import_cap_w: Power
     export_cap_w: Power
     grid_fee_micro_per_kwh: PositivePrice = 0
+    line: Line | None = None
 
 
 class Load(Strict):
@@ -123,6 +125,8 @@ class Load(Strict):
 
     `yearly_kwh` and `peak_w` scale a profile that is per unit of its peak; `scale_pu` multiplies a profile
     that is in watts already. `shift_weeks` takes the profile from so many weeks later, same weekday.
+    Of its power at rated voltage, `impedance_pu` follows the square of the voltage and `current_pu` the voltage;
+    the rest is constant. A `thermostatic` share has its own.
     """
 
     profile: ProfileName
@@ -130,12 +134,17 @@ class Load(Strict):
     peak_w: Power | None = None
     scale_pu: Annotated[float, Field(gt=0, le=1e6)] | None = None
     shift_weeks: Annotated[int, Field(ge=0, le=51)] = 0
+    impedance_pu: Fraction = 0.0
+    current_pu: Fraction = 0.0
+    thermostatic: Thermostatic | None = None
 
     @model_validator(mode="after")
     def _has_one_scale(self) -> Self:
         given = [n for n in ("yearly_kwh", "peak_w", "scale_pu") if getattr(self, n) is not None]
         if len(given) != 1:
             raise ValueError(f"expected exactly one of yearly_kwh, peak_w, scale_pu; got {given or 'none'}")
+        if self.impedance_pu + self.current_pu > 1:
+            raise ValueError("expected impedance_pu and current_pu of at most 1 together")
         return self
 
 
@@ -162,19 +171,30 @@ class Priorities(Strict):
 
 
 class Strategy(Strict):
-    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for."""
+    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for.
+
+    It would like to buy from a source, and to trade with a participant or a group. Wishes are honoured where they
+    cost nobody anything: they never change what is traded, or at which price.
+    """
 
     wear_micro_per_kwh: PositivePrice = 40_000
     markup_micro_per_kwh: PositivePrice = 5_000
+    prefers_source: Literal["any", "solar", "storage"] = "any"
+    prefers_partner: Name | None = None
+    prefers_group: Name | None = None
 
 
 class Participant(Strict):
-    """A person or organisation with one account: one connection, one meter, its load, solar and devices."""
+    """A person or organisation with one account: one connection, one meter, its load, solar and devices.
+
+    `service` is its cable from the node; without `phase` it takes the same from all three.
+    """
 
     id: Name
     name: Annotated[str, Field(min_length=1, max_length=80)]
     kind: ParticipantKind
     node: Name
+    group: Name | None = None
     connection_capacity_w: Power
     export_capacity_w: PowerOrZero | None = None
     deposit_credits: Annotated[int, Field(ge=0, le=10**9)]
@@ -183,6 +203,8 @@ class Participant(Strict):
     priorities: Priorities = Priorities()
     devices: tuple[Device, ...] = ()
     strategy: Strategy = Strategy()
+    service: Line | None = None
+    phase: Phase | None = None
 
     @property
     def export_limit_w(self) -> float:
@@ -289,6 +311,7 @@ class Scenario(Strict):
     chain: ChainTerms = ChainTerms()
     tariff: Tariff
     network: Annotated[tuple[Node, ...], Field(min_length=1)]
+    voltage: Voltage | None = None
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()

@@ -36,6 +36,16 @@ accounts = Table(
     Column("zone", Integer, nullable=False),
     Column("node", String, nullable=False),  # where it hangs in the network tree
     Column("capacity_milli_wh", BigInteger, nullable=False),  # per interval, either way
+    Column("member_of", Integer, nullable=False, default=0),  # its group, 0 = none
+    Column("sources", Integer, nullable=False, default=0),  # what it can sell from: sum of 1 << Source
+)
+
+# Groups of accounts that may wish to trade among themselves: clubs, buildings, families.
+groups = Table(
+    "groups",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False, unique=True),
 )
 
 # Price zones of a network auction; none where all trade at one price.
@@ -64,7 +74,10 @@ orders = Table(
     Column("last", Integer, nullable=False),
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("limit_micro_per_kwh", BigInteger, nullable=False),
-    Column("source", Integer, nullable=False),  # preference for pairing, 0 = any
+    # The wish beside the signed order, for pairing; 0 = none.
+    Column("source", Integer, nullable=False),  # a bid would like it, an offer delivers from it
+    Column("partner", Integer, nullable=False, default=0),  # account
+    Column("group", Integer, nullable=False, default=0),
     Column("signature", LargeBinary(64), nullable=False),  # r, vs (EIP-2098)
     Column("received_at_s", BigInteger, nullable=False),
     Column("receipt", LargeBinary(64), nullable=False),  # the operator's signature
@@ -131,6 +144,9 @@ trades = Table(
     Column("seller", Integer, nullable=False),
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("price_micro_per_kwh", BigInteger, nullable=False),
+    Column("met_at", Integer, nullable=False),  # row of the network's node below which both are
+    Column("met", Integer, nullable=False),  # market.pairing.Met: whose wish paired them
+    Column("source", Integer, nullable=False),  # what the offer delivers from, 0 = not known
     Index("trades_by_buyer", "buyer"),
     Index("trades_by_seller", "seller"),
 )

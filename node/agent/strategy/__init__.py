@@ -8,7 +8,7 @@ after the last round `schedule`.
 from node.agent.strategy.bidding import OrderBatch, day_ahead_orders, intraday_orders, to_orders
 from node.agent.strategy.errors import InvalidOutlook, InvalidStorage, PlanFailed, StrategyError
 from node.agent.strategy.forecast import carry_load_error, carry_solar_ratio, expected_price, seasonal_naive
-from node.agent.strategy.outlook import Outlook, prior_price
+from node.agent.strategy.outlook import Outlook
 from node.agent.strategy.schedule import Schedule, schedule
 from node.agent.strategy.storage_plan import StoragePlan, plan_myopically, plan_storages
 from node.agent.strategy.storages import StorageCalendar, StorageFleet
@@ -31,7 +31,6 @@ __all__ = [
     "intraday_orders",
     "plan_myopically",
     "plan_storages",
-    "prior_price",
     "schedule",
     "seasonal_naive",
     "to_orders",

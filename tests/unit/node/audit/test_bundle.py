@@ -25,9 +25,9 @@ from node.audit.bundle import (
 )
 
 HEAD = Head(FORMAT, 7, 1_848, bytes(range(20)))
-NETWORK = Network(("root", "connection:sun", "connection:shade"), (-1, 0, 0), (2, 3), (1, 2))
+NETWORK = Network(("root", "connection:sun", "connection:shade"), (-1, 0, 0), (2, 3), (1, 2), (0, 1), (2, 0))
 TARIFF = TariffLine(0, 255_000, 78_600)
-ORDER = OrderLine(4, bytes(32), 2, 1, False, 0, 7, 9, 500, -3, 1, bytes(64), 1_000, bytes(64))
+ORDER = OrderLine(4, bytes(32), 2, 1, False, 0, 7, 9, 500, -3, 1, 3, 0, bytes(64), 1_000, bytes(64))
 FILL = FillLine(0, 4, 2, False, 0, 500, 100, Pico(-(2**78)))
 READING = ReadingLine(3, -(2**54), False, bytes(64))
 RECORDS = [HEAD, NETWORK, TARIFF, ORDER, FILL, READING]
