@@ -37,6 +37,7 @@ from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
+from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
@@ -280,6 +281,7 @@ def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> D
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        microgrids=microgrid_terms(scenario, topology),
         voltage=voltage_control(plant, optimises=optimises),
     )
 

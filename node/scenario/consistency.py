@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.scenario import wishes
+from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -36,6 +36,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_frequency(scenario),
         *_failures(scenario),
         *_faults(scenario),
+        *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
         *_profiles(scenario),
     ]

@@ -25,6 +25,7 @@ from node.scenario.fields import (
     Strict,
 )
 from node.scenario.frequency import Frequency
+from node.scenario.microgrid import Microgrid
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -318,6 +319,7 @@ class Scenario(Strict):
     frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 
