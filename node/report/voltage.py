@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from market.units import PICO_PER_CREDIT
 from node.controller.voltage import Band, TapTable, plan_taps, stay
 from node.report.plots import BLUE, GREY, ORANGE, TIME_AXIS, VERMILION, Figure, figure, times
 from node.scenario import Scenario, Taps
+from node.store.tables_devices import incidents
 from node.store.tables_market import imbalances
 from node.store.tables_voltage import tap_changes, voltage_accounts, voltage_intervals, voltage_nodes
 from node.wiring import tap_changer
@@ -65,6 +67,7 @@ class VoltageFigures:
     Parameters
     ----------
     reached : share of the saving of the best sequence of positions found by search afterwards; None: no such saving
+    violations : customers whose voltage left the band, each time one left it
     mean_ratio_pu : mean voltage of the taps' positions
     """
 
@@ -72,6 +75,7 @@ class VoltageFigures:
     without: Side | None
     customers: tuple[CustomerShare, ...]
     reached: float | None
+    violations: tuple[str, ...]
     mean_ratio_pu: float
     home_ratio_pu: float
     changes: tuple[tuple[float, int, int, str], ...]
@@ -101,6 +105,7 @@ class VoltageFigures:
             "saved_wh": self.saved_wh,
             "cvr_factor": self.cvr_factor,
             "reached": self.reached,
+            "violations": list(self.violations),
             "customers": [_plain(customer) for customer in self.customers],
         }
 
@@ -124,6 +129,17 @@ def voltage_figures(connection: Connection, scenario: Scenario, span: range) -> 
         without=None if twin is None else _side(scenario, twin),
         customers=() if twin is None else _customers(connection, scenario, span),
         reached=None if taps is None or twin is None else _reached(scenario, taps, real),
+        violations=tuple(
+            connection.execute(
+                select(incidents.c.subject)
+                .where(
+                    incidents.c.kind.in_(("voltage_low", "voltage_high")),
+                    incidents.c.interval >= span.start,
+                    incidents.c.interval < span.stop,
+                )
+                .order_by(incidents.c.interval, incidents.c.number)
+            ).scalars()
+        ),
         mean_ratio_pu=1.0 + step_pu * float(np.mean([row.position for row in real])),
         home_ratio_pu=1.0 + step_pu * home,
         changes=tuple(
@@ -249,7 +265,7 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
 def rows_for_people(figures: VoltageFigures) -> list[tuple[str, str]]:
     """Return the figures as name and text, for terminal and report alike."""
     one, other = figures.with_it, figures.without
-    rows = [("voltage of customers", _voltages(one))]
+    rows = [("voltage of customers", _voltages(one)), ("voltage violations", _violations(figures.violations))]
     if other is not None:
         rows.append(("... with the taps at home", _voltages(other)))
         base_wh = other.load_wh + other.loss_wh
@@ -283,6 +299,11 @@ def rows_for_people(figures: VoltageFigures) -> list[tuple[str, str]]:
     return rows
 
 
+def _violations(names: tuple[str, ...]) -> str:
+    count = Counter(name.removeprefix("connection:") for name in names)
+    return ", ".join(f"{name} {times_out} x" for name, times_out in count.items()) or "none"
+
+
 def _voltages(side: Side) -> str:
     text = f"{side.low_pu:.4f} to {side.high_pu:.4f} pu"
     return text if side.outside_s == 0 else f"{text}, {side.outside_s / 60:,.0f} customer-minutes outside"
@@ -310,7 +331,7 @@ def tables(figures: VoltageFigures, scenario: Scenario) -> Mapping[str, tuple[An
     """Return the report's tables: what each customer saved, and why taps moved."""
     result: dict[str, tuple[Any, Any]] = {}
     if figures.customers:
-        result[f"Voltage optimisation by customer. {WHY_PAID_LESS}"] = (
+        result["Voltage optimisation by customer"] = (
             CUSTOMER_HEADS,
             [customer_row(one) for one in figures.customers],
         )
@@ -336,12 +357,14 @@ def figures_of(connection: Connection, scenario: Scenario, span: range) -> dict[
     rows = _rows(connection, span)
     band = (scenario.voltage.low_pu, scenario.voltage.high_pu)
     return {
-        "voltage": _over_time(scenario.grid, rows, band),
+        "voltage": _over_time(scenario.grid, rows, band, scenario.voltage.taps),
         "voltage-by-node": _by_node(connection, span, band),
     }
 
 
-def _over_time(grid: IntervalGrid, rows: dict[bool, list[Any]], band: tuple[float, float]) -> Figure:
+def _over_time(
+    grid: IntervalGrid, rows: dict[bool, list[Any]], band: tuple[float, float], taps: Taps | None
+) -> Figure:
     data: list[dict[str, Any]] = []
     for is_twin, label, colour in ((True, "taps at home", GREY), (False, "optimised", BLUE)):
         some = rows.get(is_twin, [])
@@ -357,6 +380,7 @@ def _over_time(grid: IntervalGrid, rows: dict[bool, list[Any]], band: tuple[floa
                 }
             )
     real = rows[False]
+    ends = (0, 0) if taps is None else (taps.lowest, taps.highest)
     data.append(
         {
             "type": "scatter",
@@ -379,6 +403,7 @@ def _over_time(grid: IntervalGrid, rows: dict[bool, list[Any]], band: tuple[floa
             "side": "right",
             "showgrid": False,
             "dtick": 1,
+            "range": [ends[0] - 0.5, ends[1] + 0.5],
         },
     )
 

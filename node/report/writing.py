@@ -4,9 +4,22 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, market_cost, plots, queries, terminal, voltage, wishes, zones
+from node.report import (
+    books,
+    export,
+    frequency,
+    html,
+    market_cost,
+    plots,
+    queries,
+    terminal,
+    voltage,
+    wishes,
+    zones,
+)
+from node.report.definitions import DEFINITIONS
 from node.report.plots import Figure
-from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.report.summary import Summary, credits, kwh
 from node.scenario import Scenario
 
 
@@ -33,7 +46,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
     result |= voltage.figures_of(connection, scenario, span)
-    return result
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -75,9 +88,10 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
             **zones.tables(summary.zones),
             **wishes.tables(summary.wishes),
             **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
+            **frequency.tables(summary.frequency, scenario.interval_s),
             **cost_tables,
         },
-        DEFINITIONS,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
