@@ -60,12 +60,18 @@ from node.plant import Plant, describe
 from node.profiles import ProfileSet
 from node.scenario import Scenario
 from node.scenario.zones import price_zones, zone_of_participants
-from node.store import tables_chain, tables_devices, tables_market  # noqa: F401  (tables register themselves)
+from node.store import (  # noqa: F401  (tables register themselves)
+    tables_chain,
+    tables_devices,
+    tables_market,
+    tables_racks,
+)
 from node.store.tables_chain import chain_accounts
 from node.store.tables_devices import devices, nodes
 from node.store.tables_market import accounts, meta, participants, readings, zones
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.tied_racks import rack_control, ride_terms
 
 FIRST_ACCOUNT = 2  # after GRID and FEES
 
@@ -308,6 +314,8 @@ def _wire(
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        racks=rack_control(scenario, plant),
+        ride=ride_terms(scenario, plant),
     )
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))
     trading = Trading(

@@ -25,8 +25,8 @@ def planned_failures(scenario: Scenario, topology: Topology) -> tuple[Disturbanc
 
 
 def during(failures: tuple[Disturbance, ...], start_s: float, end_s: float) -> tuple[Disturbance, ...]:
-    """Return the failures that touch `[start_s, end_s)`."""
-    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) > start_s)
+    """Return the failures that touch `[start_s, end_s)`, or end as it begins."""
+    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) >= start_s)
 
 
 def begins_s(failure: Disturbance) -> float:

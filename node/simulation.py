@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,15 @@ from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community, last_settled
 from node.disturbances import during, planned_failures, planned_faults
 from node.founding import install_calls
-from node.hub import device_records
-from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
+from node.hub import device_records, rack_journal
+from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs
+from node.tied_racks import first_world
 
 FloatArray = NDArray[np.float64]
 
@@ -77,7 +78,7 @@ class Simulation:
         self._length_s = community.scenario.interval_s
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
-        self._world = community.dispatch.first_world()
+        self._world = first_world(community)
         self._flexibility = community.flexibility
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
@@ -239,25 +240,15 @@ class Simulation:
             events=self._flexibility.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
         )
-        before = World(self._health.strike(self._world.fleet, interval), self._world.dispatch)
+        before = replace(self._world, fleet=self._health.strike(self._world.fleet, interval))
         world, outcome = community.dispatch.run_interval(
             interval, before, inputs, schedule, self._health.is_fit
         )
-        return World(self._health.after(before.fleet, world.fleet, interval), world.dispatch), outcome
+        return replace(world, fleet=self._health.after(before.fleet, world.fleet, interval)), outcome
 
     def _span_s(self, interval: int) -> tuple[float, float]:
         grid = self.community.scenario.grid
         return float(grid.start_s(interval)), float(grid.end_s(interval))
-
-    def _out_before(self, interval: int) -> frozenset[str]:
-        """Return the nodes whose supply was lost already when the interval began."""
-        start_s, _ = self._span_s(interval)
-        names = self.community.plant.topology.ids
-        return frozenset(
-            names[f.node]
-            for f in self._failures
-            if isinstance(f, SupplyFailure) and f.start_s < start_s < f.end_s
-        )
 
     def _targets(self, aim: Aim) -> FloatArray:
         """Return each account's target; accounts without storage just follow load and sun."""
@@ -283,9 +274,11 @@ class Simulation:
                 outcome,
                 community.plant.topology,
                 FIRST_ACCOUNT,
-                was_out=self._out_before(interval),
             )
             self._health.record(connection, interval)
+            if outcome.racks is not None and community.dispatch.racks is not None:
+                accounts = community.dispatch.racks.ties.account + FIRST_ACCOUNT
+                rack_journal.record(connection, interval, outcome.racks, accounts)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:

@@ -8,7 +8,9 @@ from node.controller.control_plan import plan_control
 from node.controller.network import CapacityTree
 from node.errors import Permanent
 from node.hub.dispatch_clock import timeline
+from node.hub.dispatch_racks import RackControl, RackRun
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
+from node.hub.dispatch_ride import RideRun, RideTerms
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
 
@@ -37,6 +39,10 @@ class Dispatch:
         Storages that also help beyond their own connection when a shared node is overloaded or an island.
     interval_s : int
         Length of an interval; intervals start at whole multiples of it, unix time.
+    racks : RackControl or None
+        Racks joined by direct-current ties; the world has to carry their memory then.
+    ride : RideTerms or None
+        How islands are ridden through; None: storages carry what they can, by priority.
     """
 
     def __init__(
@@ -49,14 +55,18 @@ class Dispatch:
         *,
         lends: BoolArray | None = None,
         interval_s: int = 900,
+        racks: RackControl | None = None,
+        ride: RideTerms | None = None,
     ) -> None:
         self.plan = plan_control(
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
+        self.racks = racks
+        self.ride = ride
 
     def first_world(self) -> World:
-        """Return the world before the first interval."""
+        """Return the world before the first interval; tied racks have their memory from `RackControl`."""
         return first_world(self.plan.params)
 
     def run_interval(
@@ -85,8 +95,15 @@ class Dispatch:
         self._check(schedule)
         start_s = interval * self.interval_s
         healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
-        stops = timeline(start_s, self.interval_s, inputs, schedule)
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy)
+        more = () if self.racks is None else self.racks.stops_ms(start_s, self.interval_s)
+        stops = timeline(start_s, self.interval_s, inputs, schedule, more)
+        racks = None
+        if self.racks is not None:
+            if world.racks is None:
+                raise BadSchedule("racks are tied, and the world remembers none: begin with their history")
+            racks = RackRun(self.racks, world.racks, start_s, stops.end_ms, healthy)
+        ride = None if self.ride is None else RideRun(self.ride, plan, start_s, world.islands, healthy)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, racks, ride)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -106,6 +123,7 @@ class Dispatch:
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            racks=None if racks is None else racks.outcome(),
         )
 
     def _check(self, schedule: Schedule) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.rack_records import RackOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -79,11 +80,15 @@ class IncidentKind(IntEnum):
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    RIDE_THROUGH = 3
+    GENERATOR_ON = 4
+    SHUTDOWN_BEGUN = 5
+    SHUTDOWN_DONE = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One entry of the event list: a takeover by the controller with a number, or a node's supply lost or back."""
+    """One entry of the event list: a takeover by the controller with a number, or what befell a node's supply."""
 
     kind: IncidentKind
     at_s: float
@@ -97,6 +102,14 @@ class Incident:
                 return f"supply of {self.subject} failed at {self.at_s}"
             case IncidentKind.SUPPLY_BACK:
                 return f"supply of {self.subject} is back at {self.at_s}"
+            case IncidentKind.RIDE_THROUGH:
+                return f"{self.subject} (planned at {self.at_s})"
+            case IncidentKind.GENERATOR_ON:
+                return f"generator of {self.subject} carries load from {self.at_s} on"
+            case IncidentKind.SHUTDOWN_BEGUN:
+                return f"orderly shutdown of {self.subject} begins at {self.at_s}"
+            case IncidentKind.SHUTDOWN_DONE:
+                return f"{self.subject} is shut down in order at {self.at_s}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +225,7 @@ class IntervalOutcome:
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
     incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    racks: RackOutcome | None = None  # None: no racks are tied
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -21,11 +21,13 @@ from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
-from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.decision import Call, Decision, KeptOff, Period, decide, no_decision
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
 from node.hub.dispatch_ledger import Ledger
+from node.hub.dispatch_racks import RackRun
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
+from node.hub.dispatch_ride import SURGE_S, RideRun
 from node.hub.dispatch_state import DispatchState, World
 
 PERIOD_MS = 100
@@ -34,6 +36,11 @@ LEASE_MS = 300_000
 RENEW_MS = 200_000
 # A burst that does not settle (a ramp of many minutes) goes on in coarse steps: ramps are exact in any step.
 LONGEST_BURST_PERIODS = 50
+# In an island slow storages advance by what is assured of them in each period, a tenth of their ramp.
+LONGEST_ISLAND_BURST_PERIODS = 300
+# The slowest inverters ramp for a second; until then an island's fast storages follow them step by step.
+ISLANDING_MS = 2_000
+FIRMWARE_MS = 10
 DEADBAND_PU = 1e-3
 DEADBAND_W = 0.05
 LIMIT_DEADBAND_W = 1.0
@@ -56,13 +63,16 @@ class IntervalRun:
         inputs: IntervalInputs,
         schedule: Schedule,
         is_healthy: BoolArray,
+        racks: RackRun | None = None,
+        ride: RideRun | None = None,
     ) -> None:
-        self._normal_plan = self._plan = plan
+        self._normal_plan = plan
         self._start_s = start_s
         self._timeline = timeline
         self._inputs = inputs
         self._schedule = schedule
         self._is_healthy = is_healthy
+        self._racks, self._ride = racks, ride
         self._fleet = world.fleet
         memory = world.dispatch
         self._sequence, self._fence = memory.sequence, memory.fence
@@ -73,7 +83,10 @@ class IntervalRun:
         self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
-        self._failed: tuple[int, ...] = ()
+        self._failed = timeline.failed_before()
+        self._plan = islanded(plan, np.array(self._failed, np.int64))
+        self._off: KeptOff | None = None
+        self._surge_w: FloatArray | None = None
         self._decision = no_decision(plan.params.n_devices)
         self._is_settled = False
         self._burst_periods = 0
@@ -96,8 +109,11 @@ class IntervalRun:
         now_ms = 0
         was_silent = False
         while now_ms < self._timeline.end_ms:
-            stop_ms = self._timeline.next_stop_ms(now_ms)
+            stop_ms = self._next_stop_ms(now_ms)
             is_silent = self._timeline.is_silent(now_ms)
+            if self._racks is not None:
+                # Meters measure whoever commands: the standby has listened too.
+                self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
             if was_silent and not is_silent:
                 self._fence += 1
                 at_s = self._start_s + now_ms / MS_PER_S
@@ -112,14 +128,25 @@ class IntervalRun:
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
-        return World(self._fleet, memory)
+        racks = None if self._racks is None else self._racks.memory
+        return World(self._fleet, memory, racks, () if self._ride is None else self._ride.islands)
+
+    def _next_stop_ms(self, now_ms: int) -> int:
+        stop_ms = self._timeline.next_stop_ms(now_ms)
+        return stop_ms if self._ride is None else self._ride.next_stop_ms(now_ms, stop_ms)
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
         inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
         self._follow_failures(now_ms)
+        if self._ride is not None:
+            inputs = self._ride.with_generators(now_ms, inputs)
         if self._limits is None:
-            self._measure_limits(now_ms, inputs)
+            inputs = self._ride_through(now_ms, inputs)
+            self._measure_limits(now_ms, stop_ms, inputs)
+            if self._racks is not None:
+                self._racks.decide(now_ms, stop_ms, inputs, self._fleet, self._plan.island)
+        period_ms = self._period_ms(now_ms)
         decision = decide(self._plan, self._period(now_ms, inputs))
         self._decision = decision
         self.ledger.add_decision(decision)
@@ -133,15 +160,32 @@ class IntervalRun:
         elif is_changed.any():
             rows = np.flatnonzero(is_changed)
             self._send(rows, is_changed[rows], decision, now_ms)
-        dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(PERIOD_MS, stop_ms - now_ms)
+        dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(period_ms, stop_ms - now_ms)
         is_quiet = self._step(now_ms, inputs, dt_ms)
         if is_coast:
             self.ledger.n_coasts += 1
             return dt_ms
         self.ledger.n_periods += 1
         self._burst_periods += 1
-        self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
+        longest = LONGEST_ISLAND_BURST_PERIODS if self._failed else LONGEST_BURST_PERIODS
+        self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= longest
         return dt_ms
+
+    def _ride_through(self, now_ms: int, inputs: FleetInputs) -> FleetInputs:
+        """Plan islands again; return the inputs with the generators that run now."""
+        if self._ride is None:
+            return inputs
+        failed = self._timeline.failed_since_ms(now_ms)
+        self._ride.follow(now_ms, failed, inputs, self._in_emergency())
+        self.incidents += self._ride.incidents
+        self._ride.incidents.clear()
+        self._off = KeptOff(*self._ride.kept_off(now_ms)) if failed else None
+        return self._ride.with_generators(now_ms, inputs)
+
+    def _in_emergency(self) -> FleetState:
+        """Return the fleet with islands' storages free to use the owners' reserves: that is what they are for."""
+        in_island = self._plan.island[self._plan.node_of_device] & self._plan.params.is_storage
+        return replace(self._fleet, mode=np.where(in_island, Mode.EMERGENCY, self._fleet.mode))
 
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
@@ -167,18 +211,20 @@ class IntervalRun:
         self._failed = failed
         self._plan = islanded(self._normal_plan, np.array(failed, np.int64))
 
-    def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
+    def _measure_limits(self, now_ms: int, stop_ms: int, inputs: FleetInputs) -> None:
         """Ask what devices can hold until the interval ends, and until each active event ends.
 
         Asked at stops only: who holds no more than was promised keeps the promise alive.
         """
         fleet, params = self._fleet, self._plan.params
         if self._failed:
-            # An island may use the owners' reserves: that is what they are for.
-            in_island = self._plan.island[self._plan.node_of_device] & params.is_storage
-            fleet = replace(fleet, mode=np.where(in_island, Mode.EMERGENCY, fleet.mode))
+            fleet = self._in_emergency()
         self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
+        if self._failed and self._ride is not None:
+            stop_s = (stop_ms - now_ms) / MS_PER_S
+            left_s = self._ride.horizon_s(now_ms, stop_s)
+            self._surge_w = deliverable_w(params, fleet, inputs, SURGE_S)[1]
         self._limits = deliverable_w(params, fleet, inputs, left_s)
         self._must_charge[params.vehicle_rows] = self._is_late(inputs, left_s)
         calls = []
@@ -200,6 +246,11 @@ class IntervalRun:
         stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
         return slack_s(self._fleet.energy_wh[rows], required_wh, departs_in_s, stored_w) < left_s
 
+    def _period_ms(self, now_ms: int) -> int:
+        """Return how long a control period is: as short as a firmware step where an island has to find its balance."""
+        since = self._timeline.failed_since_ms(now_ms).values() if self._ride is not None else ()
+        return FIRMWARE_MS if any(now_ms - at < ISLANDING_MS for at in since) else PERIOD_MS
+
     def _period(self, now_ms: int, inputs: FleetInputs) -> Period:
         assert self._limits is not None
         return Period(
@@ -215,6 +266,9 @@ class IntervalRun:
             must_charge=self._must_charge,
             calls=self._calls,
             is_healthy=self._is_healthy,
+            tie=None if self._racks is None else self._racks.tie,
+            off=self._off,
+            surge_w=self._surge_w if self._failed else None,
         )
 
     def _send(self, rows: IntArray, is_changed: BoolArray, decision: Decision, now_ms: int) -> None:
@@ -255,6 +309,8 @@ class IntervalRun:
         before: FleetState = self._fleet
         dt_s = dt_ms / MS_PER_S
         self._fleet, flows = step(params, fleet, inputs, told.setpoint_w, dt_s)
+        if self._racks is not None:
+            self._racks.add_step(self._decision, fleet, flows, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)
         return not bool(np.any(moved > self._deadband_w))

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
 from node.errors import Permanent
+from node.hub.rack_records import RackMemory, memory_from_bytes
+from node.hub.ridden_island import Island
 
 _MAGIC = b"SYMWORLD"
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = {"setpoint_w": "<f8", "logged_w": "<f8", "reason": "<i8", "node": "<i8"}
 
 
@@ -52,22 +54,27 @@ class World:
 
     fleet: FleetState
     dispatch: DispatchState
+    racks: RackMemory | None = None  # None: no racks are tied
+    islands: tuple[Island, ...] = ()  # that are being ridden through
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
+        racks = b"" if self.racks is None else self.racks.to_bytes()
         header = json.dumps(
             {
                 "fence": state.fence,
                 "fleet_bytes": len(fleet),
+                "islands": [astuple(island) for island in self.islands],
                 "n": int(state.setpoint_w.size),
+                "racks_bytes": len(racks),
                 "sequence": state.sequence,
                 "version": _VERSION,
             },
             separators=(",", ":"),
         ).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays])
+        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, racks])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -99,10 +106,11 @@ def world_from_bytes(data: bytes) -> World:
     try:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
-        sequence, fence = int(header["sequence"]), int(header["fence"])
+        sequence, fence, racks_bytes = (int(header[key]) for key in ("sequence", "fence", "racks_bytes"))
+        islands = tuple(Island(*one) for one in header["islands"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS):
+    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS) + racks_bytes:
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
     at = end + fleet_bytes
@@ -110,7 +118,8 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays))
+    racks = memory_from_bytes(data[at:]) if racks_bytes else None
+    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), racks, islands)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

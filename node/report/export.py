@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, select
 from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_market as m
+from node.store import tables_racks as r
 
 EXPORTED: tuple[Table, ...] = (
     m.participants,
@@ -41,6 +42,9 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    r.overloads,
+    r.transfers,
+    r.debts,
 )
 
 

@@ -19,6 +19,8 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
+from node.report.racks import RackFigures, rack_figures
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -93,6 +95,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    racks: RackFigures
     chain: ChainFigures | None
     differences: int
 
@@ -114,6 +117,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "racks": asdict(self.racks),
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -199,6 +203,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        racks=rack_figures(connection, span),
         chain=_chain(connection),
         differences=differences,
     )
@@ -221,6 +226,8 @@ def _energy_book(
     for kind, columns in by_kind.items():
         total = {name: float(values.sum()) for name, values in columns.items()}
         losses += total["loss_wh"]
+        if kind == "tie":
+            continue  # what one port hands over another receives
         if total["source_wh"] > 0:
             sources[kind] = total["source_wh"]
         if total["sink_wh"] > 0:
@@ -336,7 +343,7 @@ def _count(connection: Connection, column: Any, *where: Any) -> int:
     return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())
 
 
-DEFINITIONS: Mapping[str, str] = {
+DEFINITIONS: Mapping[str, str] = RACK_DEFINITIONS | {
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
     "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
     "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.report import racks
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -76,7 +77,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
-    rows += _operations(summary.operations)
+    rows += _operations(summary.operations) + racks.lines(summary.racks)
     rows += [_event(event) for event in summary.flexibility]
     if summary.chain is not None:
         chain = summary.chain

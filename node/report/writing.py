@@ -1,13 +1,17 @@
 """Write a run's report: one HTML file with the figures, and everything behind it as CSV and JSON."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal
+from node.report import books, export, html, plots, queries, racks, terminal
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
+
+# Heads and rows of text.
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
@@ -61,15 +65,21 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
         f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
         drawn,
-        {
-            "Figures": (("figure", "value"), terminal.figures(summary)),
-            "Bills, credits (negative: income)": (
-                terminal.BILL_HEADS,
-                [terminal.bill_row(bill) for bill in summary.bills],
-            ),
-        },
+        _tables(connection, scenario, summary),
         DEFINITIONS,
     )
     path = folder / "report.html"
     html.write(path, page)
     return path
+
+
+def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dict[str, Table]:
+    """Return the report's tables by caption."""
+    found: dict[str, Table] = {
+        "Figures": (("figure", "value"), terminal.figures(summary)),
+        "Bills, credits (negative: income)": (
+            terminal.BILL_HEADS,
+            [terminal.bill_row(bill) for bill in summary.bills],
+        ),
+    }
+    return found | racks.tables(connection, summary.span, scenario.zone)

@@ -22,9 +22,20 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.ties import RideThroughTerms, Ties
 
 ParticipantKind = Literal[
-    "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
+    "home",
+    "ev_owner",
+    "office",
+    "shop",
+    "farm",
+    "producer",
+    "storage",
+    "pdu",
+    "rack",
+    "flywheel",
+    "generator",
 ]
 NodeKind = Literal["substation", "feeder", "cable"]
 Count = Annotated[int, Field(ge=1)]
@@ -279,6 +290,8 @@ class Scenario(Strict):
     events: tuple[FlexibilityEvent, ...] = ()
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    ties: Ties | None = None
+    ride_through: RideThroughTerms | None = None
     profiles: ProfileSources | None = None
     study: Study = Study()
 
