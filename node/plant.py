@@ -30,6 +30,7 @@ from node.scenario import (
     PowerDeliveryUnit,
     Scenario,
     Supercapacitor,
+    Thermostatic,
     Topology,
     build_topology,
 )
@@ -221,12 +222,23 @@ def _devices_of(
 ) -> list[tuple[DeviceSpec, float, Device | None]]:
     """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
     found: list[tuple[DeviceSpec, float, Device | None]] = []
-    if participant.load is not None:
+    load = participant.load
+    if load is not None:
+        thermostatic = load.thermostatic
+        ordinary_pu = 1.0 if thermostatic is None else 1.0 - thermostatic.share_pu
         for name, priority in CLASSES:
             part = float(getattr(participant.priorities, f"{name}_pu"))
-            if part > 0:
-                spec = DeviceSpec(name=f"{participant.id}.{name}", kind=Kind.LOAD, priority=priority)
-                found.append((spec, part, None))
+            if part > 0 and ordinary_pu > 0:
+                spec = DeviceSpec(
+                    name=f"{participant.id}.{name}",
+                    kind=Kind.LOAD,
+                    priority=priority,
+                    impedance_share=load.impedance_pu,
+                    current_share=load.current_pu,
+                )
+                found.append((spec, part * ordinary_pu, None))
+        if thermostatic is not None:
+            found.append((_thermostatic(participant.id, thermostatic), thermostatic.share_pu, None))
     if participant.solar is not None:
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
@@ -234,6 +246,18 @@ def _devices_of(
     if has_port:
         found.append((DeviceSpec(name=f"{participant.id}.tie", kind=Kind.TIE_PORT), 0.0, None))
     return found
+
+
+def _thermostatic(owner: str, load: Thermostatic) -> DeviceSpec:
+    return DeviceSpec(
+        name=f"{owner}.thermostatic",
+        kind=Kind.THERMOSTATIC_LOAD,
+        priority=Priority.LOW,
+        impedance_share=load.impedance_pu,
+        thermal_time_s=load.thermal_time_s,
+        recovery_time_s=load.recovery_time_s,
+        p_max_w=load.p_max_w,
+    )
 
 
 def _storages(device: Device) -> list[DeviceSpec]:
@@ -364,7 +388,7 @@ def _kinetic(device: KineticModule) -> DeviceSpec:
 
 _KIND_NAMES = {
     Kind.LOAD: "load",
-    Kind.THERMOSTATIC_LOAD: "load",
+    Kind.THERMOSTATIC_LOAD: "load (thermostatic)",
     Kind.SOLAR: "solar",
     Kind.BATTERY: "battery",
     Kind.SERVER_BACKUP: "bbu",

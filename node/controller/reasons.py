@@ -29,6 +29,11 @@ class Reason(IntEnum):
     GIVES_BACK = 20
     RIDE_THROUGH = 21
     SHUTDOWN = 22
+    NO_VOLTAGE = 50
+    SHED = 51
+    PICK_UP = 52
+    VOLTAGE = 30
+    FREQUENCY = 40
 
 
 _SENTENCES = {
@@ -54,7 +59,12 @@ _SENTENCES = {
     Reason.GIVES_BACK: "gives back energy borrowed over the ties of node {node}",
     Reason.RIDE_THROUGH: "kept off so that storages last until node {node} is supplied again",
     Reason.SHUTDOWN: "shut down in order: the storages of node {node} are nearly empty",
+    Reason.NO_VOLTAGE: "no voltage: the island at node {node} is not formed",
+    Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
+    Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",
+    Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
     Reason.REQUEST: "asked for energy: below its low threshold",
+    Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }
 
 

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
+from node.hub.island_records import IslandAhead, IslandOutcome
 from node.hub.rack_records import RackOutcome
+from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -75,7 +78,7 @@ Disturbance = SupplyFailure | ControllerFailure
 
 
 class IncidentKind(IntEnum):
-    """What happened to supply or control."""
+    """What happened to supply, control or voltage."""
 
     TAKEOVER = 0
     SUPPLY_FAILED = 1
@@ -84,6 +87,18 @@ class IncidentKind(IntEnum):
     GENERATOR_ON = 4
     SHUTDOWN_BEGUN = 5
     SHUTDOWN_DONE = 6
+    ISLAND_DETECTED = 10
+    LEADER_ELECTED = 11
+    ISLAND_FORMED = 12
+    LOADS_SHED = 13
+    ISLAND_DARK = 14
+    BLACK_START = 15
+    GRID_HEALTHY = 16
+    SYNCHRONISING = 17
+    RECONNECTED = 18
+    VOLTAGE_LOW = 30
+    VOLTAGE_HIGH = 31
+    VOLTAGE_BACK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +125,14 @@ class Incident:
                 return f"orderly shutdown of {self.subject} begins at {self.at_s}"
             case IncidentKind.SHUTDOWN_DONE:
                 return f"{self.subject} is shut down in order at {self.at_s}"
+            case IncidentKind.VOLTAGE_LOW:
+                return f"voltage of {self.subject} below the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_HIGH:
+                return f"voltage of {self.subject} above the band at {self.at_s}"
+            case IncidentKind.VOLTAGE_BACK:
+                return f"voltage of {self.subject} is back in the band at {self.at_s}"
+            case _:
+                return f"{self.kind.name.lower().replace('_', ' ')} at {self.at_s}: {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,12 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    island_ahead : IslandAhead or None
+        What agents expect of the coming intervals, for islands that have to last.
+    frequency : FrequencyInterval or None
+        What the grid's frequency does and who answers it; None: nobody does.
+    ahead : Ahead or None
+        What loads and sun of the local day are expected to be; needed where voltage is controlled.
     """
 
     target_export_wh: FloatArray
@@ -136,6 +165,9 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    island_ahead: IslandAhead | None = None
+    frequency: FrequencyInterval | None = None
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +256,10 @@ class IntervalOutcome:
     borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
-    incidents: tuple[Incident, ...] = field(default=())  # takeovers and islands, for the event list
+    islands: tuple[IslandOutcome, ...] = field(default=())  # microgrids that were cut off for a while
+    incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
+    frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
+    voltage: VoltageOutcome | None = None  # where the scenario has lines
     racks: RackOutcome | None = None  # None: no racks are tied
 
     @property

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
+from node.controller.microgrid import MicrogridState, states_from_bytes, states_to_bytes
 from node.errors import Permanent
 from node.hub.rack_records import RackMemory, memory_from_bytes
 from node.hub.ridden_island import Island
+from node.hub.voltage_records import VoltageState
+from node.hub.voltage_records import state_from_bytes as voltage_from_bytes
 
 _MAGIC = b"SYMWORLD"
 _VERSION = 2
@@ -54,27 +57,36 @@ class World:
 
     fleet: FleetState
     dispatch: DispatchState
+    voltage: VoltageState | None = None
+    islands: tuple[MicrogridState, ...] = ()
     racks: RackMemory | None = None  # None: no racks are tied
-    islands: tuple[Island, ...] = ()  # that are being ridden through
+    ridden: tuple[Island, ...] = ()  # islands without a leader, on their way to a generator or a shutdown
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
+        voltage = b"" if self.voltage is None else self.voltage.to_bytes()
+        islands = states_to_bytes(self.islands) if self.islands else b""
         racks = b"" if self.racks is None else self.racks.to_bytes()
-        header = json.dumps(
-            {
-                "fence": state.fence,
-                "fleet_bytes": len(fleet),
-                "islands": [astuple(island) for island in self.islands],
-                "n": int(state.setpoint_w.size),
-                "racks_bytes": len(racks),
-                "sequence": state.sequence,
-                "version": _VERSION,
-            },
-            separators=(",", ":"),
-        ).encode()
+        fields_of: dict[str, object] = {
+            "fence": state.fence,
+            "fleet_bytes": len(fleet),
+            "n": int(state.setpoint_w.size),
+            "sequence": state.sequence,
+            "version": _VERSION,
+        }
+        if voltage:
+            fields_of["voltage_bytes"] = len(voltage)
+        if islands:
+            fields_of["island_bytes"] = len(islands)
+        if racks:
+            fields_of["racks_bytes"] = len(racks)
+        if self.ridden:
+            fields_of["ridden"] = [astuple(island) for island in self.ridden]
+        header = json.dumps(fields_of, separators=(",", ":")).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, racks])
+        start = [_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays]
+        return b"".join([*start, islands, voltage, racks])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -106,11 +118,13 @@ def world_from_bytes(data: bytes) -> World:
     try:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
-        sequence, fence, racks_bytes = (int(header[key]) for key in ("sequence", "fence", "racks_bytes"))
-        islands = tuple(Island(*one) for one in header["islands"])
+        sequence, fence = int(header["sequence"]), int(header["fence"])
+        sizes = [int(header.get(f"{part}_bytes", 0)) for part in ("island", "voltage", "racks")]
+        ridden = tuple(Island(*one) for one in header.get("ridden", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    if version != _VERSION or len(data) != end + fleet_bytes + 8 * n * len(_ARRAYS) + racks_bytes:
+    length = end + fleet_bytes + 8 * n * len(_ARRAYS) + sum(sizes)
+    if version != _VERSION or len(data) != length:
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
     at = end + fleet_bytes
@@ -118,8 +132,18 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    racks = memory_from_bytes(data[at:]) if racks_bytes else None
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), racks, islands)
+    parts = []
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
+    try:
+        islands = states_from_bytes(parts[0]) if parts[0] else ()
+        voltage = voltage_from_bytes(parts[1]) if parts[1] else None
+        racks = memory_from_bytes(parts[2]) if parts[2] else None
+    except ValueError as error:
+        raise BadWorld(f"checkpoint: {error}") from error
+    said = DispatchState(sequence=sequence, fence=fence, **arrays)
+    return World(fleet, said, voltage, islands, racks, ridden)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

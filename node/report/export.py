@@ -13,12 +13,15 @@ from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
 from node.store import tables_devices as d
+from node.store import tables_frequency as f
 from node.store import tables_market as m
 from node.store import tables_racks as r
+from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
     m.participants,
     m.accounts,
+    m.groups,
     m.orders,
     m.order_refusals,
     m.rounds,
@@ -45,6 +48,13 @@ EXPORTED: tuple[Table, ...] = (
     r.overloads,
     r.transfers,
     r.debts,
+    f.frequency_intervals,
+    f.frequency_members,
+    f.frequency_steps,
+    v.voltage_intervals,
+    v.voltage_nodes,
+    v.tap_changes,
+    v.voltage_accounts,
 )
 
 

@@ -151,9 +151,14 @@ def incident_rows(connection: Connection, span: range, zone: ZoneInfo) -> list[t
     """Return one row an incident for people, see `INCIDENT_HEADS`."""
     query = _in(incidents, span).order_by(incidents.c.interval, incidents.c.number)
     return [
-        (clock(row.at_s, zone, "%Y-%m-%d %H:%M:%S"), _INCIDENTS[row.kind].format(row.subject))
+        (clock(row.at_s, zone, "%Y-%m-%d %H:%M:%S"), _sentence(row.kind, row.subject))
         for row in connection.execute(query)
     ]
+
+
+def _sentence(kind: str, subject: str) -> str:
+    known = _INCIDENTS.get(kind)
+    return f"{kind.replace('_', ' ')}: {subject}" if known is None else known.format(subject)
 
 
 def tables(

@@ -5,7 +5,20 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, racks, terminal
+from node.report import (
+    books,
+    export,
+    frequency,
+    html,
+    market_cost,
+    plots,
+    queries,
+    racks,
+    terminal,
+    voltage,
+    wishes,
+    zones,
+)
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -32,8 +45,12 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         book = books.merit_order(connection, *chosen)
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
+    by_zone = zones.price_figure(connection, grid, span)
+    if by_zone is not None:
+        result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    return result
+    result |= voltage.figures_of(connection, scenario, span)
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -57,7 +74,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
     export.write_json(
         folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
     )
-    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    cost, cost_tables = market_cost.shown(folder)
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)} | cost
     first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
     last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
     page = html.render(
@@ -65,8 +83,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
         f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
         drawn,
-        _tables(connection, scenario, summary),
-        DEFINITIONS,
+        _tables(connection, scenario, summary) | cost_tables,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
@@ -82,4 +100,9 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
             [terminal.bill_row(bill) for bill in summary.bills],
         ),
     }
-    return found | racks.tables(connection, summary.span, scenario.zone)
+    found |= racks.tables(connection, summary.span, scenario.zone)
+    found |= zones.tables(summary.zones)
+    found |= wishes.tables(summary.wishes)
+    if summary.voltage is not None:
+        found |= voltage.tables(summary.voltage, scenario)
+    return found | frequency.tables(summary.frequency, scenario.interval_s)

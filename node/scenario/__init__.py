@@ -1,6 +1,5 @@
 """Scenarios: the file a run starts from, checked at the door."""
 
-from node.scenario.consistency import Mistake
 from node.scenario.devices import (
     BackupUnit,
     Battery,
@@ -16,11 +15,14 @@ from node.scenario.devices import (
 from node.scenario.disturbances import (
     ControllerOutage,
     InternalShort,
+    MeterOutage,
     ResistanceRise,
     StuckSensor,
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.microgrid import Microgrid
+from node.scenario.mistakes import Mistake
 from node.scenario.models import (
     ChainTerms,
     FlexibilityEvent,
@@ -38,8 +40,10 @@ from node.scenario.models import (
     Study,
     Tariff,
 )
+from node.scenario.shipped import scenario_path
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
+from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
 
 __all__ = [
     "BackupUnit",
@@ -54,8 +58,11 @@ __all__ = [
     "Generator",
     "InternalShort",
     "KineticModule",
+    "Line",
     "Load",
     "MarketTerms",
+    "MeterOutage",
+    "Microgrid",
     "Mistake",
     "Module",
     "Node",
@@ -73,8 +80,13 @@ __all__ = [
     "Study",
     "Supercapacitor",
     "SupplyOutage",
+    "Taps",
     "Tariff",
+    "Thermostatic",
     "Topology",
+    "Transformer",
+    "Voltage",
     "build_topology",
     "load",
+    "scenario_path",
 ]

@@ -65,7 +65,8 @@ def test_storages_carry_everything_until_the_generator_does():
     assert (IncidentKind.GENERATOR_ON, 160.0) in incidents(outcomes)
     assert "the generator comes before" in str(outcomes[0].incidents[1])
     # The fast unit alone cannot carry all of it at once: some fans wait half a second for the slow one.
-    assert unserved_wh(outcomes)[0] == pytest.approx(0.0, abs=1e-9)
+    # Where the generator takes over, one control period is a few watts short while the slow one still ramps down.
+    assert unserved_wh(outcomes)[0] < 6.0 * 0.1 / 3_600
     assert unserved_wh(outcomes)[1] < 100.0 * 0.5 / 3_600
     diesel_wh = outcomes[0].energies.source_wh[c.row("diesel")]
     # It carries the load for 540 s, and may charge the storages meanwhile.
@@ -129,7 +130,7 @@ def test_a_restart_during_the_outage_goes_on_as_before():
     one, two, resumed = Hall(), Hall(), Hall()
     dark(one)
     dark(two)
-    assert one.world.islands
+    assert one.world.ridden
     resumed.world, resumed.interval = world_from_bytes(two.world.to_bytes()), two.interval
     again = dark(resumed)
     dark(one)
