@@ -197,6 +197,7 @@ class Simulation:
         start_s, end_s = grid.start_s(interval), grid.end_s(interval)
         community.clock.advance_to(start_s)
         with self.times.of("agents"):
+            community.agents.take_out(self._health.is_fit)
             aim = community.agents.begin(interval, self._world.fleet)
         for due in community.schedule.rounds_due(start_s, end_s):
             self._hold(due, interval, aim)
