@@ -12,6 +12,7 @@ from market.units import MAX_PRICE_MICRO_PER_KWH, MAX_QUANTITY_MILLI_WH
 MAX_LANES = 32
 MAX_INTERVAL = 2**24 - 1
 MAX_ACCOUNT = 2**32 - 1
+MAX_EPOCH = 2**24 - 1
 
 
 class Source(IntEnum):
@@ -47,8 +48,10 @@ class Order:
         OrderRefused
             With the field that is out of range and its bounds.
         """
+        if self._fits():
+            return
         _bounded(self.account, 2, MAX_ACCOUNT, "account", RefusalReason.MALFORMED)
-        _bounded(self.epoch, 1, 2**24 - 1, "epoch", RefusalReason.WRONG_EPOCH)
+        _bounded(self.epoch, 1, MAX_EPOCH, "epoch", RefusalReason.WRONG_EPOCH)
         _bounded(self.lane, 0, MAX_LANES - 1, "lane", RefusalReason.LANE)
         _bounded(self.first, 0, MAX_INTERVAL, "first interval", RefusalReason.VALIDITY)
         _bounded(self.last, self.first, MAX_INTERVAL, "last interval", RefusalReason.VALIDITY)
@@ -59,6 +62,19 @@ class Order:
             MAX_PRICE_MICRO_PER_KWH,
             "limit (micro-credit per kWh)",
             RefusalReason.LIMIT,
+        )
+
+    def _fits(self) -> bool:
+        """Tell at once that plain integers are all in range, which nearly every order's are."""
+        return (
+            type(self.account) is type(self.epoch) is type(self.lane) is type(self.first) is int
+            and type(self.last) is type(self.quantity_milli_wh) is type(self.limit_micro_per_kwh) is int
+            and 2 <= self.account <= MAX_ACCOUNT
+            and 1 <= self.epoch <= MAX_EPOCH
+            and 0 <= self.lane < MAX_LANES
+            and 0 <= self.first <= self.last <= MAX_INTERVAL
+            and 0 <= self.quantity_milli_wh <= MAX_QUANTITY_MILLI_WH
+            and -MAX_PRICE_MICRO_PER_KWH <= self.limit_micro_per_kwh <= MAX_PRICE_MICRO_PER_KWH
         )
 
 

@@ -33,6 +33,7 @@ from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community, last_settled
 from node.disturbances import during, planned_failures, planned_faults
 from node.founding import install_calls
+from node.garbage import rare_collections
 from node.hub import device_records
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
 from node.hub.dispatch_state import World, world_from_bytes
@@ -104,15 +105,16 @@ class Simulation:
         SettlementHalted
             If store and chain differ in any account, naming it and the amount.
         """
-        self._publish()  # what a stop between settlement and publication left
-        if self.next_interval == self._first:
-            self._open()
-        else:
-            self._catch_up()
-        for interval in range(self.next_interval, stop):
-            self._deliver(interval)
-            self._done = interval
-            on_interval(interval)
+        with rare_collections():
+            self._publish()  # what a stop between settlement and publication left
+            if self.next_interval == self._first:
+                self._open()
+            else:
+                self._catch_up()
+            for interval in range(self.next_interval, stop):
+                self._deliver(interval)
+                self._done = interval
+                on_interval(interval)
 
     # -------------------------------------------------------------- start
 

@@ -113,6 +113,7 @@ class AgentFleet:
         self._bus = bus
         self._is_signed = is_signed
         self._plan: StoragePlan | None = None
+        self._written: tuple[StoragePlan, bytes] | None = None
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
@@ -263,6 +264,8 @@ class AgentFleet:
         if self._plan is None:
             return b""
         plan = self._plan
+        if self._written is not None and self._written[0] is plan:
+            return self._written[1]
         arrays = {
             "first": np.array([plan.first]),
             "hours": np.array([plan.hours]),
@@ -275,7 +278,8 @@ class AgentFleet:
         }
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        self._written = plan, buffer.getvalue()
+        return self._written[1]
 
     def restore(self, data: bytes) -> None:
         """Take up the plan that `to_bytes` wrote."""

@@ -119,6 +119,7 @@ fills = Table(
     Column("price_micro_per_kwh", BigInteger, nullable=False),  # of the account's zone, before the fee
     Column("amount_pico", Amount, nullable=False),  # received, fee included; negative for a buyer
     Index("fills_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
 )
 
 trades = Table(
@@ -133,6 +134,7 @@ trades = Table(
     Column("price_micro_per_kwh", BigInteger, nullable=False),
     Index("trades_by_buyer", "buyer"),
     Index("trades_by_seller", "seller"),
+    sqlite_with_rowid=False,
 )
 
 tariffs = Table(
@@ -154,6 +156,7 @@ readings = Table(
     Column("signature", FixedBytes(64), nullable=False),
     Column("received_at_s", BigInteger, nullable=False),
     Index("readings_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
 )
 
 curtailments = Table(
@@ -175,6 +178,7 @@ imbalances = Table(
     Column("metered_milli_wh", BigInteger, nullable=False),  # change of the register
     Column("imbalance_milli_wh", BigInteger, nullable=False),  # after what was forgiven
     Column("amount_pico", Amount, nullable=False),  # received; negative when paid
+    sqlite_with_rowid=False,
 )
 
 # What one settlement transaction holds; its calldata and fate are in the outbox.
