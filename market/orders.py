@@ -1,6 +1,6 @@
 """Orders and fills: what is signed, what the auction sees, what clearing returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -88,19 +88,25 @@ class OrderArrays:
     """The open orders of one round for one interval, as arrays of equal length `(n_orders,)`.
 
     Rows are sorted by arrival sequence, then order hash: the documented tie rule is the row number.
+    `largest_milli_wh` is the largest quantity, 0 of no orders: auctions bound their sums by it.
     """
 
     account: NDArray[np.int64]
     is_buy: NDArray[np.bool_]
     quantity_milli_wh: NDArray[np.int64]
     limit_micro_per_kwh: NDArray[np.int64]
+    largest_milli_wh: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n = self.account.shape
         for name in ("is_buy", "quantity_milli_wh", "limit_micro_per_kwh"):
             if getattr(self, name).shape != n:
                 raise BookInconsistent(f"{name} has shape {getattr(self, name).shape}, account has {n}")
-        if self.quantity_milli_wh.size and int(self.quantity_milli_wh.min()) < 0:
+        # Read as unsigned, a negative quantity is larger than any that may be: one look tells both.
+        quantity = self.quantity_milli_wh.view(np.uint64)
+        largest = int(quantity.max()) if quantity.size else 0
+        object.__setattr__(self, "largest_milli_wh", largest)
+        if largest >= 2**63:
             raise BookInconsistent(
                 f"quantity_milli_wh is negative in row {int(self.quantity_milli_wh.argmin())}"
             )
