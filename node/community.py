@@ -5,7 +5,6 @@ from datetime import time
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, func, select
 
 from market.chunks import Tariff
 from market.metering import Registers
@@ -14,6 +13,7 @@ from node import plant as plants
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
 from node.bus.memory import MemoryBus
+from node.chain.carried import Carriage
 from node.chain.contracts import Contracts, Deployment, cache_folder, compile_contracts
 from node.chain.embedded import EmbeddedChain
 from node.chain.reconcile import recover
@@ -27,21 +27,25 @@ from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
+from node.hub.frequency import FrequencyServices
+from node.hub.late_readings import LateReadings, WindowTerms
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
 from node.hub.registry import Registry
+from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
+from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
+from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
-from node.store.tables_chain import chain_accounts
-from node.store.tables_market import readings
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.wiring import voltage_control
 
 
 @dataclass(slots=True)
@@ -62,11 +66,13 @@ class Community:
     trading: Trading
     clearing: Clearing
     metering: Metering
+    late_readings: LateReadings
     dispatch: Dispatch
     agents: AgentFleet
     meters: MeterBank
     view: MarketView
     flexibility: Flexibility
+    frequency: FrequencyServices
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -136,7 +142,7 @@ def _wire(
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers)
+        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment))
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)
@@ -145,14 +151,17 @@ def _wire(
         registry, zoning = Registry.load(connection), load_zoning(connection)
         settled = last_settled(connection, is_on_chain=chain is not None, before=first - 1)
         book = load_book(connection, settled + 1)
-        desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
-        desk.replay(connection, settled + 1)
+        unread = first_unread(connection, settled, first - 1)
+        desk = MarginDesk(registry, lambda _interval: widest, unread - 1, is_bounded=chain is not None)
+        desk.replay(connection, unread)
+        for interval in range(unread, settled + 1):  # in which somebody's meter was silent
+            desk.settled(connection, interval)
     schedule = round_schedule(scenario)
-    view = MarketView(store, registry)
+    view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
-    dispatch = _dispatch(scenario, plant)
+    dispatch = controller(scenario, plant)
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))
     trading = Trading(
         store,
@@ -188,6 +197,7 @@ def _wire(
         view,
         bus,
         is_signed=is_signed,
+        zoning=zoning,
     )
     meters = MeterBank(
         account,
@@ -199,7 +209,14 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+        network = network_of(
+            topology.ids,
+            topology.parent,
+            account,
+            topology.node_of_participant,
+            registry.member_of,
+            registry.sources,
+        )
         publisher = Publisher(store, sender, Frame(domain, network), bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
@@ -228,11 +245,20 @@ def _wire(
         trading=trading,
         clearing=clearing,
         metering=Metering(domain, registry, clock, curtailer.address, is_signed=is_signed),
+        late_readings=LateReadings(
+            domain,
+            registry,
+            WindowTerms(scenario.interval_s, scenario.chain.fill_window_s),
+            keys.role("registrar") if is_signed else None,
+        ),
         dispatch=dispatch,
         agents=agents,
         meters=meters,
         view=view,
         flexibility=flexibility,
+        frequency=FrequencyServices(
+            scenario, plant, frequency_record_pu(scenario), agents, flexibility, FIRST_ACCOUNT, split_desk
+        ),
         domain=domain,
         chain=chain,
         contracts=contracts,
@@ -244,8 +270,8 @@ def _wire(
     )
 
 
-def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
-    """Return the controller over the community's network and devices."""
+def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:
+    """Return the controller over the community's network and devices; without taps if it does not optimise."""
     topology = plant.topology
     return Dispatch(
         CapacityTree(topology.ids, topology.parent, topology.import_cap_w, topology.export_cap_w),
@@ -255,21 +281,17 @@ def _dispatch(scenario: Scenario, plant: Plant) -> Dispatch:
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        microgrids=microgrid_terms(scenario, topology),
+        voltage=voltage_control(plant, optimises=optimises),
     )
-
-
-def last_settled(connection: Connection, *, is_on_chain: bool, before: int) -> int:
-    """Return the newest interval whose readings are settled; `before` if none is."""
-    if is_on_chain:
-        query = select(func.min(chain_accounts.c.read)).where(
-            chain_accounts.c.account >= FIRST_ACCOUNT, chain_accounts.c.is_metered
-        )
-    else:
-        query = select(func.max(readings.c.interval))
-    return max(before, connection.execute(query).scalar() or before)
 
 
 def _widest_tariff(scenario: Scenario) -> Tariff:
     """Return the highest short and lowest long tariff of the scenario, for worst cases."""
-    short = max(window.price_micro_per_kwh for window in scenario.tariff.short_price_windows)
-    return Tariff(short, scenario.tariff.long_price_micro_per_kwh)
+    tariff = scenario.tariff
+    short = [window.price_micro_per_kwh for window in tariff.short_price_windows]
+    long = [tariff.long_price_micro_per_kwh]
+    if tariff.island is not None:
+        short.append(tariff.island.short_price_micro_per_kwh)
+        long.append(tariff.island.long_price_micro_per_kwh)
+    return Tariff(max(short), min(long))

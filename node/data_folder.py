@@ -33,10 +33,18 @@ from node.founding import Keyring, found
 from node.hub.replaying import FEE
 from node.plant import Plant, describe
 from node.scenario import Scenario
+from node.scenario.wishes import can_sell_from, member_of
+from node.scenario.wishes import groups as group_names
 from node.scenario.zones import price_zones, zone_of_participants
-from node.store import tables_chain, tables_devices, tables_market  # noqa: F401  (tables register themselves)
+from node.store import (  # noqa: F401  (tables register themselves)
+    tables_chain,
+    tables_devices,
+    tables_frequency,
+    tables_market,
+    tables_voltage,
+)
 from node.store.tables_devices import devices, nodes
-from node.store.tables_market import accounts, meta, participants, zones
+from node.store.tables_market import accounts, groups, meta, participants, zones
 from node.store.unit_of_work import Store
 
 FIRST_ACCOUNT = 2  # after GRID and FEES
@@ -123,6 +131,7 @@ def _found(scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, folder: P
 def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> None:
     """Write down who takes part, with what, where."""
     fleet, topology = plant.fleet, plant.topology
+    group_of = member_of(scenario)
     zone_of, zones_of_market = zone_of_participants(scenario), price_zones(scenario)
     with store.begin() as connection:
         facts = {"scenario": fingerprint(scenario), "name": scenario.name, "seed": str(scenario.seed)}
@@ -147,10 +156,16 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
                     "zone": zone_of[row],
                     "node": topology.ids[topology.node_of_participant[row]],
                     "capacity_milli_wh": scenario.capacity_milli_wh(p),
+                    "member_of": group_of[row],
+                    "sources": sum(1 << source for source in can_sell_from(p)),
                 }
                 for row, p in enumerate(scenario.participants)
             ],
         )
+        if names := group_names(scenario):
+            connection.execute(
+                insert(groups), [{"number": row + 1, "name": name} for row, name in enumerate(names)]
+            )
         if zones_of_market:
             connection.execute(insert(zones), [asdict(zone) for zone in zones_of_market])
         connection.execute(

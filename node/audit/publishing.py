@@ -11,11 +11,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import rlp
 from sqlalchemy import Connection, Table, select
 
-from node.audit.bundle import (
-    FORMAT,
+from node.audit.bundle import FORMAT, encode, file_name
+from node.audit.commitment import (
+    KIND,
+    NOTE_GAS,
+    BookNote,
+    Note,
+    bundle_hash,
+    decode_note,
+    encode_note,
+    noticeboard,
+)
+from node.audit.lines import (
     CurtailmentLine,
     FillLine,
     Head,
@@ -29,20 +38,9 @@ from node.audit.bundle import (
     TariffLine,
     TradeLine,
     ZoneLine,
-    encode,
-    file_name,
-)
-from node.audit.commitment import (
-    KIND,
-    NOTE_GAS,
-    BookNote,
-    Note,
-    bundle_hash,
-    decode_note,
-    encode_note,
-    noticeboard,
 )
 from node.chain.sender import ContractCall, OutboxState, Sender
+from node.chain.transactions import transaction_data
 from node.chain.typed_data import Domain
 from node.errors import Permanent
 from node.store.tables_chain import outbox
@@ -61,8 +59,6 @@ from node.store.tables_market import (
 from node.store.unit_of_work import Store
 
 OPERATOR = "operator"
-# Where calldata stands in an EIP-1559 transaction, after its type byte.
-_DATA_FIELD = 7
 # Bundles that are planned but not mined yet; more than a few means that the chain is not making progress.
 _REMEMBERED = 4
 
@@ -187,7 +183,7 @@ def _planned(connection: Connection, interval: int) -> Note:
     row = connection.execute(
         select(outbox.c.data, outbox.c.raw).where(outbox.c.kind == KIND, outbox.c.ref == f"{interval}")
     ).one()
-    calldata = row.data if row.data is not None else rlp.decode(row.raw[1:])[_DATA_FIELD]
+    calldata = row.data if row.data is not None else transaction_data(row.raw)
     note = decode_note(calldata)
     assert note is not None  # the outbox holds what `commit` put there
     return note
@@ -202,21 +198,22 @@ def _lines(connection: Connection, frame: Frame, interval: int) -> list[Line]:
     lines += [_record(ZoneLine, row) for row in connection.execute(select(zones))]
     covering = select(orders).where(orders.c.last >= interval, orders.c.first <= interval)
     lines += [_record(OrderLine, row) for row in connection.execute(covering)]
-    for kind, table in _TABLES:
-        rows = connection.execute(select(table).where(table.c.interval == interval))
+    for kind, table, column in _TABLES:
+        rows = connection.execute(select(table).where(table.c[column] == interval))
         lines += [_record(kind, row) for row in rows]
     return lines
 
 
-_TABLES: tuple[tuple[type, Table], ...] = (
-    (TariffLine, tariffs),
-    (RoundLine, rounds),
-    (PriceLine, prices),
-    (FillLine, fills),
-    (TradeLine, trades),
-    (CurtailmentLine, curtailments),
-    (ReadingLine, readings),
-    (ImbalanceLine, imbalances),
+# A line kind, its table, and the column that says in which interval's bundle a row stands.
+_TABLES: tuple[tuple[type, Table, str], ...] = (
+    (TariffLine, tariffs, "interval"),
+    (RoundLine, rounds, "interval"),
+    (PriceLine, prices, "interval"),
+    (FillLine, fills, "interval"),
+    (TradeLine, trades, "interval"),
+    (CurtailmentLine, curtailments, "interval"),
+    (ReadingLine, readings, "settled_in"),
+    (ImbalanceLine, imbalances, "settled_in"),
 )
 
 
@@ -226,7 +223,13 @@ def _record(kind: Any, row: Any) -> Any:
 
 
 def network_of(
-    names: Sequence[str], parent: Iterable[int], accounts: Iterable[int], node: Iterable[int]
+    names: Sequence[str],
+    parent: Iterable[int],
+    accounts: Iterable[int],
+    node: Iterable[int],
+    member_of: Iterable[int],
+    sources: Iterable[int],
 ) -> Network:
     """Return the network line of a community."""
-    return Network(tuple(names), tuple(map(int, parent)), tuple(map(int, accounts)), tuple(map(int, node)))
+    columns = (tuple(map(int, column)) for column in (parent, accounts, node, member_of, sources))
+    return Network(tuple(names), *columns)

@@ -51,6 +51,9 @@ class Mirror:
         Who owns which account.
     touch : Callable[[int], None]
         Called with an account before anything of it changes.
+    planned : Callable[[int], bytes | None]
+        The calldata with which we would have settled a chunk ourselves, by sequence: where a contract of
+        somebody's carries one in, its content does not stand in the transaction.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Mirror:
         ledger: Ledger,
         owners: dict[int, Address],
         touch: Callable[[int], None],
+        planned: Callable[[int], bytes | None] = lambda _sequence: None,
     ) -> None:
         self.ledger = ledger
         self.owners = owners
         self._domain = deployment.domain
         self._settlement = deployment.settlement
         self._touch = touch
+        self._planned = planned
         self._handlers: Mapping[str, Callable[[Event, int], None]] = {
             "AccountOpened": self._opened,
             "KeyChanged": self._key_changed,
@@ -91,22 +96,21 @@ class Mirror:
         Raises
         ------
         ProjectionError
-            If mirror and chain differ, or a chunk was carried in by another contract (its content does not
-            stand in the transaction's calldata then).
+            If mirror and chain differ, or another contract carried in a chunk that was not planned here.
         """
         selector = b"" if call is None else call.data[:4]
         names = [event.name for event in events]
         try:
             if call is not None and selector == calldata.SETTLE_SELECTOR:
-                self._settle(call.data, time_s, events)
+                self._settle(call.data, time_s, [event for event in events if event.name == "ChunkSettled"])
             elif call is not None and selector == calldata.READ_SELECTOR:
                 self._read(call.data, time_s)
-            elif "ChunkSettled" in names:
-                raise ProjectionError("a chunk was carried in by another contract")
-            elif "Owed" in names and "ExitRequested" not in names:
+            elif "Owed" in names and not {"ExitRequested", "ChunkSettled"} & set(names):
                 for account in {event.arguments["account"] for event in events if event.name == "Owed"}:
                     self._collect(account)
             for event in events:
+                if event.name == "ChunkSettled" and selector != calldata.SETTLE_SELECTOR:
+                    self._settle_planned(event, time_s)
                 handler = self._handlers.get(event.name)
                 if handler is not None:
                     handler(event, time_s)
@@ -139,13 +143,19 @@ class Mirror:
             time_s,
         )
         done = (effect.volume_milli_wh, effect.fee_pico, effect.rent_pico)
-        said = [
-            (event.arguments["volume"], event.arguments["fee"], event.arguments["rent"])
-            for event in events
-            if event.name == "ChunkSettled"
-        ]
+        names = ("volume", "fee", "rent")
+        said = [tuple(event.arguments[name] for name in names) for event in events]
         if said != [done]:
             raise ProjectionError(f"chunk {call.sequence}: volume, fee, rent are {said}, mirror {done}")
+
+    def _settle_planned(self, event: Event, time_s: int) -> None:
+        """Apply a chunk that came through a contract of somebody's: nobody but our operator can have sealed it."""
+        data = self._planned(event.arguments["seq"])
+        if data is None:
+            raise ProjectionError(
+                f"chunk {event.arguments['seq']} was carried in by another contract, and was not planned here"
+            )
+        self._settle(data, time_s, [event])
 
     def _read(self, data: bytes, time_s: int) -> None:
         call = calldata.decode_read(data)

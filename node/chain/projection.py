@@ -18,7 +18,8 @@ from node.chain.abi import Event
 from node.chain.contracts import Deployment
 from node.chain.mirror import Mirror, terms_of
 from node.chain.ports import Address, Block, MinedCall
-from node.store.tables_chain import chain_accounts, chain_state, chain_tariffs, chain_undo
+from node.chain.transactions import transaction_data
+from node.store.tables_chain import chain_accounts, chain_state, chain_tariffs, chain_undo, outbox
 
 _BY_INTERVAL = ("parked_milli_wh", "curtailed_milli_wh")
 _THE_STATE = 1
@@ -32,6 +33,7 @@ class Projection:
         self._mirror: Mirror | None = None  # None: must be read from the store
         self._changed_at: dict[int, int] = {}  # block of each account's last change
         self._before: dict[int, dict[str, Any] | None] = {}  # rows of what this block changes
+        self._connection: Connection | None = None  # the transaction that applies a block
 
     def apply(
         self,
@@ -56,6 +58,7 @@ class Projection:
             If chain and mirror contradict each other.
         """
         mirror = self._mirror or self._load(connection)
+        self._connection = connection
         self._before = {}
         state = _state_row(mirror.ledger)
         try:
@@ -143,8 +146,19 @@ class Projection:
             ledger.carries = sells, buys
         for row in connection.execute(select(chain_tariffs)):
             ledger.tariffs[row.interval] = tuple(Tariff(*pair) for pair in json.loads(row.tariffs))
-        self._mirror = Mirror(self._deployment, ledger, owners, self._remember)
+        self._mirror = Mirror(self._deployment, ledger, owners, self._remember, self._planned)
         return self._mirror
+
+    def _planned(self, sequence: int) -> bytes | None:
+        """Return the calldata of a chunk in the outbox."""
+        assert self._connection is not None  # asked while a block is applied
+        query = select(outbox.c.data, outbox.c.raw).where(
+            outbox.c.kind == "chunk", outbox.c.ref == str(sequence)
+        )
+        row = self._connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return row.data if row.data is not None else transaction_data(row.raw)
 
     def _remember(self, account: int) -> None:
         """Keep an account's row as it was before this block."""

@@ -7,6 +7,7 @@ from node.chain.keys import LocalSigner
 from node.chain.ports import Address, Fees, Hash
 
 DYNAMIC_FEE = b"\x02"  # EIP-2718 type of EIP-1559's transactions
+_DATA = 7  # where calldata stands among its fields
 
 
 def sign_transaction(
@@ -38,3 +39,9 @@ def sign_transaction(
     r, s, parity = signer.sign_recoverable(digest)
     raw = DYNAMIC_FEE + rlp.encode([*fields, parity, r, s])
     return raw, keccak(raw)
+
+
+def transaction_data(raw: bytes) -> bytes:
+    """Return the calldata in a transaction that `sign_transaction` made."""
+    data: bytes = rlp.decode(raw[1:])[_DATA]
+    return data

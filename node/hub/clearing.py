@@ -180,15 +180,19 @@ class Clearing:
     ) -> None:
         rows = filled.rows
         account, is_buy = selection.orders.account[rows], selection.orders.is_buy[rows]
-        source = selection.source[rows]
-        wishes = pairing.Preferences.none(rows.size)
-        wishes.source_wanted[is_buy] = source[is_buy]
-        wishes.source[~is_buy] = source[~is_buy]
+        row = np.searchsorted(self._registry.account, account)
+        wishes = pairing.Preferences.of(
+            is_buy,
+            selection.source[rows],
+            selection.partner[rows],
+            selection.group[rows],
+            self._registry.member_of[row],
+        )
         paired = pairing.pair(
             account,
             is_buy,
             result.fills_milli_wh[rows],
-            self._node_of_account[np.searchsorted(self._registry.account, account)],
+            self._node_of_account[row],
             self._parent,
             wishes,
         )
@@ -204,6 +208,9 @@ class Clearing:
                 "seller": paired.seller,
                 "quantity_milli_wh": paired.quantity_milli_wh,
                 "price_micro_per_kwh": [price_of[buyer] for buyer in paired.buyer.tolist()],
+                "met_at": paired.met_at,
+                "met": paired.met,
+                "source": selection.source[rows][paired.seller_row],
             },
         )
 

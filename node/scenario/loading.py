@@ -10,7 +10,8 @@ import pydantic
 from pydantic import BaseModel
 
 from node.scenario import generated
-from node.scenario.consistency import Location, Mistake, find_mistakes
+from node.scenario.consistency import find_mistakes
+from node.scenario.mistakes import Location, Mistake
 from node.scenario.models import Scenario
 from node.scenario.yaml_positions import YamlMistake, YamlTree, parse
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from node.bench.live_community import OPERATOR, LiveCommunity
+from node.chain.carried import Carriage
 from node.chain.contracts import Contracts, compile_contracts
 from node.chain.embedded import EmbeddedChain, Genesis
 from node.chain.reconcile import Recovery, reconcile, recover
@@ -42,9 +43,18 @@ class Node:
     def on(cls, folder: Path, chain: Any, community: LiveCommunity) -> "Node":
         store = Store(f"sqlite:///{folder / 'store.db'}")
         store.create_tables()
-        sender = Sender(store, chain, {OPERATOR: community.keys[OPERATOR]})
-        watcher = Watcher(store, chain, contracts(), community.deployment)
-        return cls(store, chain, community, sender, watcher)
+        return cls(store, chain, community, *cls._services(store, chain, community))
+
+    @staticmethod
+    def _services(store: Store, chain: Any, community: LiveCommunity) -> tuple[Sender, Watcher]:
+        carriage = Carriage(chain, contracts(), community.deployment)
+        sender = Sender(store, chain, {OPERATOR: community.keys[OPERATOR]}, carriage)
+        return sender, Watcher(store, chain, contracts(), community.deployment)
+
+    def follow(self, chain: Any) -> None:
+        """Go on with the same store on another view, or branch, of the chain."""
+        self.chain = chain
+        self.sender, self.watcher = self._services(self.store, chain, self.community)
 
     def restart(self, folder: Path, chain: Any | None = None) -> "Node":
         """Return a node that knows only what is on disk."""

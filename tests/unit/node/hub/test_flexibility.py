@@ -9,11 +9,12 @@ from sqlalchemy import insert
 
 from market.flexibility import Baselines
 from market.intervals import IntervalGrid
+from node.chain.keys import LocalSigner
 from node.hub.flexibility import Flexibility, PlannedEvent, SplitDesk
 from node.store.tables_chain import blocks, chain_events, outbox
 from node.store.tables_market import flex_events, flex_members, readings
 from tests.unit.node.chain.live import contracts
-from tests.unit.node.hub.small_hub import ACCOUNTS, LENGTH_S, T, reading
+from tests.unit.node.hub.small_hub import ACCOUNTS, LENGTH_S, T, key, reading
 from tests.unit.node.hub.test_settlement import open_desk
 
 FIRST = T + 3
@@ -50,10 +51,17 @@ class Events:
 
     def chain_opens(self, number: int = 1) -> None:
         """Let the chain say that it opened the event."""
+        self._chain_opens_for(key("buyer"), number)
+
+    def somebody_opens(self, number: int) -> None:
+        """Let the chain say that a stranger opened an event with the same baselines."""
+        self._chain_opens_for(key("stranger"), number)
+
+    def _chain_opens_for(self, buyer: LocalSigner, number: int) -> None:
         (row,) = self.hub.rows(flex_events)
-        self._chain_says(
-            "Opened", {"id": number, "details": [f"0x{row.root.hex()}", row.first, row.last]}, number
-        )
+        root, who = f"0x{row.root.hex()}", f"0x{buyer.address.hex()}"
+        details = [root, who, row.first, row.last, row.revenue_pico, 0]
+        self._chain_says("Opened", {"id": number, "details": details}, number)
 
     def chain_pays(self, account: int, amount: int, number: int = 1) -> None:
         self._chain_says("Paid", {"id": number, "account": account, "amount": str(amount)}, 10 + account)
@@ -160,6 +168,18 @@ def test_an_event_that_the_chain_did_not_open_stops_loudly():
     events.after(FIRST - 2)
     with pytest.raises(LookupError, match="evening was opened, but the chain has no such event"):
         events.after(FIRST + 1)
+
+
+def test_an_event_that_a_stranger_opened_with_our_baselines_is_not_ours():
+    events = Events()
+    for interval in range(T, FIRST + 2):
+        events.read(interval, a2=1_000 * (interval == FIRST + 1))
+    events.after(FIRST - 2)
+    events.somebody_opens(4)
+    events.chain_opens(5)
+    events.after(FIRST + 1)
+    (row,) = events.hub.rows(flex_events)
+    assert (row.chain_id, row.state) == (5, "recorded")
 
 
 def test_what_the_chain_paid_is_taken_over_for_its_members():
