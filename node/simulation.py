@@ -41,6 +41,7 @@ from node.disturbances import (
     silent_rows,
 )
 from node.founding import install_calls
+from node.garbage import rare_collections
 from node.hub import device_records, rack_journal
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
@@ -118,15 +119,16 @@ class Simulation:
         SettlementHalted
             If store and chain differ in any account, naming it and the amount.
         """
-        self._publish()  # what a stop between settlement and publication left
-        if self.next_interval == self._first:
-            self._open()
-        else:
-            self._catch_up()
-        for interval in range(self.next_interval, stop):
-            self._deliver(interval)
-            self._done = interval
-            on_interval(interval)
+        with rare_collections():
+            self._publish()  # what a stop between settlement and publication left
+            if self.next_interval == self._first:
+                self._open()
+            else:
+                self._catch_up()
+            for interval in range(self.next_interval, stop):
+                self._deliver(interval)
+                self._done = interval
+                on_interval(interval)
 
     # -------------------------------------------------------------- start
 

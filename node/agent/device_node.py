@@ -127,6 +127,7 @@ class AgentFleet:
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._written: tuple[StoragePlan, bytes] | None = None
         self._held: tuple[Held, ...] = ()
         self._is_fit = np.ones(plant.storages.size, np.bool_)
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
@@ -345,6 +346,8 @@ class AgentFleet:
         if self._plan is None:
             return b""
         plan = self._plan
+        if self._written is not None and self._written[0] is plan:
+            return self._written[1]
         arrays = {
             "first": np.array([plan.first]),
             "hours": np.array([plan.hours]),
@@ -357,7 +360,8 @@ class AgentFleet:
         }
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        self._written = plan, buffer.getvalue()
+        return self._written[1]
 
     def restore(self, data: bytes) -> None:
         """Take up the plan that `to_bytes` wrote."""
