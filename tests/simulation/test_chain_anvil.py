@@ -1,5 +1,6 @@
 """The pipeline on anvil: another implementation, real reorganisations, dropped transactions."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.unit.node.chain.live import CHAIN_ID, START_S, Node, contracts
 from tests.unit.node.chain.stranger import GAS, STRANGER, carry, courier
 
 pytestmark = pytest.mark.slow
+DEPTHS = range(1, 21) if os.environ.get("SYMGRID_TEST_PROFILE") == "faults" else (1, 2, 5, 12, 20)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_the_embedded_chain_takes_the_same_gas_and_holds_the_same_words(
     remote.store.close()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 12, 20])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_a_reorganisation_is_followed_and_driven_on(chain: AnvilChain, tmp_path: Path, depth: int) -> None:
     node = _node(tmp_path, chain)
     node.settle(0, node.community.first)
