@@ -52,6 +52,7 @@ def thermostatic_load(
     thermal_time_s: float = 6.0 * 3600.0,
     recovery_time_s: float = 1800.0,
     priority: Priority = Priority.LOW,
+    impedance_share: float = 0.0,
 ) -> DeviceSpec:
     """Return a heat pump, boiler or refrigerator: what it is denied it catches up later."""
     return DeviceSpec(
@@ -61,6 +62,7 @@ def thermostatic_load(
         p_max_w=p_max_w,
         thermal_time_s=thermal_time_s,
         recovery_time_s=recovery_time_s,
+        impedance_share=impedance_share,
     )
 
 

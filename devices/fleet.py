@@ -20,7 +20,7 @@ import numpy as np
 from devices.arrays import BoolArray, FloatArray, Rows
 from devices.errors import BadInput
 from devices.kinetic import FLYWHEEL_RAMP_TIME_S, ramped, restoring_w
-from devices.load import deferred_after_wh, thermostatic_demand_w, zip_power_w
+from devices.load import deferred_after_wh, thermostatic_demand_w, thermostatic_power_w, zip_power_w
 from devices.parameters import FleetParameters
 from devices.promise import sustainable_w
 from devices.specification import Kind, Mode
@@ -89,16 +89,7 @@ def _step_loads(
     base = inputs.load_demand_w[rows]
     if base.size == 0:
         return state.deferred_wh
-    if params.has_zip_loads:
-        v = np.broadcast_to(np.asarray(inputs.v_pu, dtype=np.float64), (params.n_devices,))[rows]
-        base = zip_power_w(base, v, params.impedance_share[rows], params.current_share[rows])
-    demand = base
-    if params.has_thermostats:
-        is_thermostatic = params.kind[rows] == Kind.THERMOSTATIC_LOAD
-        catching_up = thermostatic_demand_w(
-            base, state.deferred_wh[rows], params.recovery_time_s[rows], params.p_max_w[rows], dt_s
-        )
-        demand = np.where(is_thermostatic, catching_up, base)
+    demand = wanted_load_w(params, state, inputs, dt_s)
     served = np.maximum(-setpoint_w[rows], 0.0)
     np.minimum(served, demand, out=served)
     served *= inputs.is_present[rows]
@@ -108,13 +99,41 @@ def _step_loads(
     flows.unserved_wh[rows] = (demand - served) * dt_h
     if not params.has_thermostats:
         return state.deferred_wh
+    is_thermostatic = params.kind[rows] == Kind.THERMOSTATIC_LOAD
     deferred = state.deferred_wh.copy()
     after = deferred_after_wh(deferred[rows], base, served, params.thermal_time_s[rows], dt_s)
     deferred[rows] = np.where(is_thermostatic, after, 0.0)
-    # What a thermostat is denied it catches up: unserved is only what its baseline lacks now.
-    lacking = np.maximum(base - served, 0.0) * dt_h
+    # What a thermostat is denied it catches up: unserved is only what its baseline lacks now, and what its
+    # element cannot draw at a low voltage nobody denied.
+    able = base * np.minimum(_voltage_share(params, inputs), 1.0)
+    lacking = np.maximum(able - served, 0.0) * dt_h
     flows.unserved_wh[rows] = np.where(is_thermostatic, lacking, flows.unserved_wh[rows])
     return deferred
+
+
+def wanted_load_w(params: FleetParameters, state: FleetState, inputs: FleetInputs, dt_s: float) -> FloatArray:
+    """Return what loads would draw over a step without any limit, (n_loads,) W, in the order of `load_rows`."""
+    rows = params.load_rows
+    base = inputs.load_demand_w[rows]
+    share = _voltage_share(params, inputs)
+    demand = base * share
+    if not params.has_thermostats:
+        return demand
+    deferred = state.deferred_wh[rows]
+    catching_up = thermostatic_demand_w(
+        base, deferred, params.recovery_time_s[rows], params.p_max_w[rows], dt_s
+    )
+    drawn = thermostatic_power_w(catching_up, base, deferred, share, dt_s)
+    return np.where(params.kind[rows] == Kind.THERMOSTATIC_LOAD, drawn, demand)
+
+
+def _voltage_share(params: FleetParameters, inputs: FleetInputs) -> FloatArray | float:
+    """Return the power of loads at their voltage over that at nominal voltage, (n_loads,)."""
+    if not params.has_zip_loads:
+        return 1.0
+    rows = params.load_rows
+    v = np.broadcast_to(np.asarray(inputs.v_pu, dtype=np.float64), (params.n_devices,))[rows]
+    return zip_power_w(np.ones_like(v), v, params.impedance_share[rows], params.current_share[rows])
 
 
 def _step_solar(

@@ -6,6 +6,9 @@
 | D | `deferred_wh` | electric energy a thermostatic load was denied and still needs |
 | τ | `thermal_time_s` | how fast that need fades: a colder room loses less heat (R·C of the room) |
 | τ_r | `recovery_time_s` | the controller adds D/τ_r to its demand, up to its rated power |
+
+A thermostat's need does not depend on the voltage: what its element cannot draw at a low voltage is deferred like
+what a controller denied it, and comes back; at a high voltage it switches off earlier and draws its need.
 """
 
 from typing import Final
@@ -53,6 +56,31 @@ def thermostatic_demand_w(
     """
     extra = deferred_wh * -np.expm1(-dt_s / recovery_time_s) * (SECONDS_PER_HOUR / dt_s)
     return np.maximum(base_w, np.minimum(base_w + extra, p_max_w))
+
+
+def thermostatic_power_w(
+    demand_w: FloatArray,
+    need_w: FloatArray,
+    deferred_wh: FloatArray,
+    voltage_share: FloatArray | float,
+    dt_s: float,
+) -> FloatArray:
+    """Return what thermostatic loads draw over a step at a voltage, (n,) W.
+
+    Parameters
+    ----------
+    demand_w : (n,) float64
+        At nominal voltage: `thermostatic_demand_w`.
+    need_w : (n,) float64
+        What keeps the temperature.
+    voltage_share : float or (n,) float64
+        Power of the element at its voltage over that at nominal voltage (`zip_power_w`).
+
+    Notes
+    -----
+    Never more than the need of the step and all that was deferred: then the thermostat is off.
+    """
+    return np.minimum(demand_w * voltage_share, need_w + deferred_wh * (SECONDS_PER_HOUR / dt_s))
 
 
 def deferred_after_wh(

@@ -33,10 +33,12 @@ COLUMNS: Final[dict[str, Any]] = {
     "quantity_milli_wh": np.int64,
     "limit_micro_per_kwh": np.int64,
     "source": np.uint8,
+    "partner": np.uint32,
+    "group": np.uint16,
 }
-"""39 bytes an order, and 4 per entry of the index: one for a single interval, 2 log2(n) at most for n."""
+"""45 bytes an order, and 4 per entry of the index: one for a single interval, 2 log2(n) at most for n."""
 
-_MAGIC: Final = b"symbiotic book 1\n"
+_MAGIC: Final = b"symbiotic book 2\n"
 # A table over all cells beats a sort as long as it is not much larger than what is looked up.
 _CELLS_PER_ROW: Final = 8
 _SMALL_TABLE: Final = 2**16
@@ -54,6 +56,8 @@ class Selection:
     sequence: IntArray
     lane: IntArray
     source: IntArray
+    partner: IntArray
+    group: IntArray
 
 
 class Book:
@@ -157,6 +161,8 @@ class Book:
             sequence=c["sequence"][rows],
             lane=c["lane"][rows].astype(np.int64),
             source=c["source"][rows].astype(np.int64),
+            partner=c["partner"][rows].astype(np.int64),
+            group=c["group"][rows].astype(np.int64),
         )
 
     def _newest(self, interval: int, from_sequence: int, before: int | None) -> NDArray[np.int32]:

@@ -35,6 +35,7 @@ class RefusalReason(StrEnum):
     CAPACITY = "capacity"
     IN_DEBT = "in-debt"
     SUPERSEDED = "superseded"
+    WISH = "wish"
 
 
 class OrderRefused(MarketError):

@@ -12,14 +12,48 @@ from market.units import MAX_PRICE_MICRO_PER_KWH, MAX_QUANTITY_MILLI_WH
 MAX_LANES = 32
 MAX_INTERVAL = 2**24 - 1
 MAX_ACCOUNT = 2**32 - 1
+MAX_GROUP = 2**16 - 1
 
 
 class Source(IntEnum):
-    """Preferred source of a buyer's energy; honoured in pairing where it costs nobody anything."""
+    """Where energy comes from: what a buyer would like, or what a seller delivers."""
 
     ANY = 0
     SOLAR = 1
     STORAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """With whom, and from what, the owner of an order would like to trade; it stands beside the signed order.
+
+    A wish decides only who is shown as the partner of a fill (`market.pairing`), never whether there is one or
+    what it costs. It is therefore not part of what is signed and settled.
+
+    Attributes
+    ----------
+    source : Source
+        Of a bid: what it would like. Of an offer: what it delivers from.
+    partner : int
+        Account to trade with; 0 for none.
+    group : int
+        Group (club, building, family) to trade within; 0 for none.
+    """
+
+    source: Source = Source.ANY
+    partner: int = 0
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.partner <= MAX_ACCOUNT or not 0 <= self.group <= MAX_GROUP:
+            raise OrderRefused(
+                RefusalReason.WISH,
+                f"partner {self.partner} or group {self.group} is out of range: "
+                f"need 0..{MAX_ACCOUNT} and 0..{MAX_GROUP}",
+            )
+
+
+NO_WISH = Wish()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ among the energy that meets there anyway: nobody is moved farther away or gets l
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,17 @@ from market.errors import SettlementError
 from market.network_auction_tree import depths
 
 NO_WISH: Final = -1
+
+
+class Met(IntEnum):
+    """Why two rows were paired: whose wish it was, or that they were the nearest."""
+
+    NEAREST = 0
+    BUYERS_PARTNER = 1
+    SELLERS_PARTNER = 2
+    BUYERS_GROUP = 3
+    SELLERS_GROUP = 4
+    BUYERS_SOURCE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,8 @@ class Preferences:
     Notes
     -----
     A wish for an account comes before one for a group, and that before one for a source; wishes of buyers
-    come before equal wishes of sellers.
+    come before equal wishes of sellers. Of what meets at a node, wishes of the first kind get as much as any
+    pairing there could give them; every later kind gets as much as the kinds before it leave possible.
     """
 
     partner: NDArray[np.int64]
@@ -46,6 +59,28 @@ class Preferences:
     member_of: NDArray[np.int64]
     source_wanted: NDArray[np.int64]
     source: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        is_buy: NDArray[np.bool_],
+        source: NDArray[np.int64],
+        partner: NDArray[np.int64],
+        group: NDArray[np.int64],
+        member_of: NDArray[np.int64],
+    ) -> "Preferences":
+        """Return the preferences of rows whose orders say so, 0 standing for none; a seller's source is its own."""
+
+        def known(values: NDArray[np.int64]) -> NDArray[np.int64]:
+            return np.where(values > 0, values, NO_WISH)
+
+        return cls(
+            known(partner),
+            known(group),
+            known(member_of),
+            known(np.where(is_buy, source, 0)),
+            known(np.where(is_buy, 0, source)),
+        )
 
     @classmethod
     def none(cls, n_rows: int) -> "Preferences":
@@ -67,6 +102,8 @@ class Trades:
         Energy of the trade, > 0.
     met_at : NDArray[np.int64]
         Node of the network at which the two met.
+    met : NDArray[np.int64]
+        `Met`: why they did.
     """
 
     buyer: NDArray[np.int64]
@@ -75,6 +112,7 @@ class Trades:
     seller_row: NDArray[np.int64]
     quantity_milli_wh: NDArray[np.int64]
     met_at: NDArray[np.int64]
+    met: NDArray[np.int64]
 
     def __len__(self) -> int:
         return int(self.buyer.size)
@@ -131,15 +169,15 @@ def pair(
         if buys.size and sells.size:
             meeting = _meeting(at, left, buys, sells)
             left -= meeting
-            for wants_of_buyer, offer_of_seller in wishes:
-                trades += _match(at, meeting, buys, sells, wants_of_buyer, offer_of_seller)
-            trades += _match(at, meeting, buys, sells, None, None)
+            for met, wants_of_buyer, offer_of_seller in wishes:
+                trades += _match(at, meeting, buys, sells, met, wants_of_buyer, offer_of_seller)
+            trades += _match(at, meeting, buys, sells, Met.NEAREST, None, None)
         here = here[left[here] > 0]
         at[here] = parent[at[here]]
         live = live[left[live] > 0]
-    rows = [np.concatenate([part[i] for part in trades] or [np.zeros(0, np.int64)]) for i in range(4)]
-    buyer_row, seller_row, quantity, met_at = rows
-    return Trades(account[buyer_row], account[seller_row], buyer_row, seller_row, quantity, met_at)
+    rows = [np.concatenate([part[i] for part in trades] or [np.zeros(0, np.int64)]) for i in range(5)]
+    buyer_row, seller_row, quantity, met_at, met_why = rows
+    return Trades(account[buyer_row], account[seller_row], buyer_row, seller_row, quantity, met_at, met_why)
 
 
 def _check(
@@ -160,17 +198,17 @@ def _check(
 
 def _wishes(
     account: NDArray[np.int64], wish: Preferences
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return (key at a buyer's row, key at a seller's row) per wish: rows with equal keys >= 0 may meet."""
+) -> list[tuple[Met, NDArray[np.int64], NDArray[np.int64]]]:
+    """Return kind, key at a buyer's row, key at a seller's row per wish: rows with equal keys >= 0 may meet."""
     source_wanted = np.where(wish.source_wanted > 0, wish.source_wanted, NO_WISH)
-    pairs = [
-        (wish.partner, account),
-        (account, wish.partner),
-        (wish.group, wish.member_of),
-        (wish.member_of, wish.group),
-        (source_wanted, wish.source),
+    kinds = [
+        (Met.BUYERS_PARTNER, wish.partner, account),
+        (Met.SELLERS_PARTNER, account, wish.partner),
+        (Met.BUYERS_GROUP, wish.group, wish.member_of),
+        (Met.SELLERS_GROUP, wish.member_of, wish.group),
+        (Met.BUYERS_SOURCE, source_wanted, wish.source),
     ]
-    return [keys for keys in pairs if int(min(keys[0].max(), keys[1].max())) >= 0]
+    return [kind for kind in kinds if account.size and int(min(kind[1].max(), kind[2].max())) >= 0]
 
 
 def _meeting(
@@ -194,6 +232,7 @@ def _match(
     meeting: NDArray[np.int64],
     buys: NDArray[np.int64],
     sells: NDArray[np.int64],
+    met: Met,
     buyer_key: NDArray[np.int64] | None,
     seller_key: NDArray[np.int64] | None,
 ) -> list[tuple[NDArray[np.int64], ...]]:
@@ -228,7 +267,7 @@ def _match(
     seller_row = sides[1][0][np.searchsorted(ends[1], cuts)]
     np.subtract.at(meeting, buyer_row, quantity)
     np.subtract.at(meeting, seller_row, quantity)
-    return [(buyer_row, seller_row, quantity, at[buyer_row])]
+    return [(buyer_row, seller_row, quantity, at[buyer_row], np.full(quantity.size, int(met), np.int64))]
 
 
 def _sums(group: NDArray[np.int64], quantity: NDArray[np.int64], n_groups: int) -> NDArray[np.int64]:

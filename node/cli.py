@@ -7,15 +7,13 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from market.errors import MarketError
 from node import cli_trust
 from node.errors import NodeError
 from node.profiles import ProfileError
-from node.scenario import ScenarioError
+from node.scenario import ScenarioError, scenario_path
 
-SCENARIOS = Path(__file__).resolve().parents[1] / "scripts" / "scenarios"
 EXIT_USAGE = 2
 EXIT_DISAGREE = 3
 
@@ -28,13 +26,6 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Say in one line what went wrong, and end."""
     stderr.print(f"symgrid: {' '.join(str(message).split())}", markup=False)
     raise typer.Exit(code)
-
-
-def scenario_path(name: str) -> Path:
-    """Return the file of a scenario given by path, or by the name of a shipped one."""
-    path = Path(name)
-    shipped = SCENARIOS / f"{name}.yaml"
-    return shipped if not path.exists() and shipped.exists() else path
 
 
 @app.command()
@@ -134,18 +125,6 @@ def _os_reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full: free some space and run again with the same --data"
     return f"{where}{error.strerror or error}"
-
-
-def progress_bar() -> Progress:
-    """Return the progress bar of a run."""
-    return Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(bar_width=40),
-        MofNCompleteColumn(),
-        TextColumn("intervals"),
-        TimeElapsedColumn(),
-        console=console,
-    )
 
 
 cli_trust.register(app, console, fail)

@@ -123,9 +123,8 @@ def _register_money(app: typer.Typer, keys: typer.Typer, console: Console, fail:
         """Deploy the contracts, verify their code on chain, write the address book; again: only verify."""
         from node import deploy as deployment
         from node.chain.contracts import Parameters, cache_folder
-        from node.cli import scenario_path
         from node.founding import parameters
-        from node.scenario import load
+        from node.scenario import load, scenario_path
 
         with _told(fail):
             terms = Parameters() if scenario is None else parameters(load(scenario_path(scenario)))

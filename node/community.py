@@ -1,24 +1,10 @@
-"""The composition root: opens or founds a community in a data folder and wires its services together.
+"""The composition root: opens a community's state and wires its services together around it."""
 
-```
-DATA/state/chain.sqlite     the embedded chain
-DATA/state/store.sqlite     the hub's database
-DATA/state/contracts.json   the address book
-DATA/bundles/NNNNNNNN.jsonl what anybody needs to recompute an interval (docs/VERIFY.md)
-```
-
-Founding happens in a folder of its own that gets its name at the very end: a community exists wholly or not.
-"""
-
-import hashlib
-import json
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select
 
 from market.chunks import Tariff
 from market.metering import Registers
@@ -28,51 +14,38 @@ from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
 from node.bus.memory import MemoryBus
 from node.chain.carried import Carriage
-from node.chain.contracts import (
-    Contracts,
-    Deployment,
-    cache_folder,
-    compile_contracts,
-    load_address_book,
-    save_address_book,
-)
-from node.chain.embedded import EmbeddedChain, Genesis
+from node.chain.contracts import Contracts, Deployment, cache_folder, compile_contracts
+from node.chain.embedded import EmbeddedChain
 from node.chain.reconcile import recover
 from node.chain.sender import Sender
 from node.chain.typed_data import Domain
 from node.chain.watcher import Watcher
 from node.clock import VirtualClock
 from node.controller.network import CapacityTree
-from node.errors import Permanent
-from node.founding import ROLE_NAMES, Keyring, found
+from node.data_folder import FIRST_ACCOUNT, State, open_or_found
+from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
+from node.hub.frequency import FrequencyServices
+from node.hub.late_readings import LateReadings, WindowTerms
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
 from node.hub.registry import Registry
-from node.hub.replaying import FEE
+from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
+from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
-from node.plant import Plant, describe
+from node.plant import Plant
 from node.profiles import ProfileSet
+from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
-from node.scenario.zones import price_zones, zone_of_participants
-from node.store import tables_chain, tables_devices, tables_market  # noqa: F401  (tables register themselves)
-from node.store.tables_chain import chain_accounts
-from node.store.tables_devices import devices, nodes
-from node.store.tables_market import accounts, meta, participants, readings, zones
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
-
-FIRST_ACCOUNT = 2  # after GRID and FEES
-
-
-class WrongCommunity(Permanent):
-    """The data folder belongs to another scenario or seed."""
+from node.wiring import voltage_control
 
 
 @dataclass(slots=True)
@@ -93,11 +66,13 @@ class Community:
     trading: Trading
     clearing: Clearing
     metering: Metering
+    late_readings: LateReadings
     dispatch: Dispatch
     agents: AgentFleet
     meters: MeterBank
     view: MarketView
     flexibility: Flexibility
+    frequency: FrequencyServices
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -109,15 +84,7 @@ class Community:
 
     def close(self) -> None:
         """Give files and locks back."""
-        if self.chain is not None:
-            self.chain.close()
-        self.store.close()
-
-
-def fingerprint(scenario: Scenario) -> str:
-    """Return what a data folder belongs to: the scenario without its length."""
-    content = scenario.model_dump(mode="json", exclude={"days", "description"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        State(self.store, self.chain, self.deployment).close()
 
 
 def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) -> Community:
@@ -125,28 +92,19 @@ def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) 
 
     Raises
     ------
-    WrongCommunity
-        If the folder belongs to another scenario.
-    StoreUnwritable, ChainLocked, WrongChain, SettlementHalted
-        As store, chain and recovery say.
+    WrongCommunity, StoreUnwritable, ChainLocked, WrongChain
+        As `open_or_found` says.
+    SettlementHalted
+        If store and chain differ in a way that no restart explains.
     """
     plant = plants.build(scenario)
     keys = Keyring(scenario.seed, scenario.name)
-    founded_s = opening_s(scenario)
-    if data is None:
-        store, chain, deployment = _found(scenario, plant, keys, founded_s, None)
-    else:
-        state = data / "state"
-        if not state.exists():
-            _found_in(scenario, plant, keys, founded_s, data)
-        store = Store(f"sqlite:///{state / 'store.sqlite'}")
-        chain, deployment = None, None
-        if scenario.study.chain:
-            chain = EmbeddedChain(state / "chain.sqlite")
-            deployment = load_address_book(state / "contracts.json")
-    _check_belongs(store, scenario)
-    bundles = None if data is None else data / "bundles"
-    return _wire(scenario, plant, profiles, keys, store, chain, deployment, bundles)
+    state = open_or_found(scenario, plant, keys, opening_s(scenario), data)
+    try:
+        return _wire(scenario, plant, profiles, keys, state, None if data is None else data / "bundles")
+    except BaseException:
+        state.close()
+        raise
 
 
 def opening_s(scenario: Scenario) -> int:
@@ -167,115 +125,15 @@ def round_schedule(scenario: Scenario) -> RoundSchedule:
     )
 
 
-def _found_in(scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, data: Path) -> None:
-    """Found in a folder beside, then give it its name: half a community is never found."""
-    partial = data / "founding.partial"
-    if partial.exists():
-        shutil.rmtree(partial)  # what an earlier attempt that was stopped left behind
-    partial.mkdir(parents=True)
-    store, chain, deployment = _found(scenario, plant, keys, at_s, partial)
-    store.close()
-    if chain is not None and deployment is not None:
-        chain.close()
-        save_address_book(partial / "contracts.json", deployment)
-    partial.rename(data / "state")
-
-
-def _found(
-    scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, folder: Path | None
-) -> tuple[Store, EmbeddedChain | None, Deployment | None]:
-    store = Store("sqlite://" if folder is None else f"sqlite:///{folder / 'store.sqlite'}")
-    store.create_tables()
-    chain, deployment = None, None
-    if scenario.study.chain:
-        genesis = Genesis(scenario.chain.chain_id, at_s, note=scenario.name[:32])
-        chain = EmbeddedChain(None if folder is None else folder / "chain.sqlite", genesis)
-        deployment = found(chain, compile_contracts(cache_folder()), scenario, keys, at_s + 1)
-    _record(store, scenario, plant, keys)
-    return store, chain, deployment
-
-
-def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> None:
-    """Write down who takes part, with what, where."""
-    fleet, topology = plant.fleet, plant.topology
-    zone_of, zones_of_market = zone_of_participants(scenario), price_zones(scenario)
-    with store.begin() as connection:
-        facts = {"scenario": fingerprint(scenario), "name": scenario.name, "seed": str(scenario.seed)}
-        facts[FEE] = str(scenario.market.fee_micro_per_kwh)
-        connection.execute(insert(meta), [{"key": k, "value": v} for k, v in facts.items()])
-        connection.execute(
-            insert(participants),
-            [
-                {"id": row + 1, "name": p.name, "kind": p.kind, "owner": keys.owner(p.id).address}
-                for row, p in enumerate(scenario.participants)
-            ],
-        )
-        connection.execute(
-            insert(accounts),
-            [
-                {
-                    "account": row + FIRST_ACCOUNT,
-                    "participant_id": row + 1,
-                    "agent": keys.agent(p.id).address,
-                    "meter": keys.meter(p.id).address,
-                    "epoch": 1,
-                    "zone": zone_of[row],
-                    "node": topology.ids[topology.node_of_participant[row]],
-                    "capacity_milli_wh": scenario.capacity_milli_wh(p),
-                }
-                for row, p in enumerate(scenario.participants)
-            ],
-        )
-        if zones_of_market:
-            connection.execute(insert(zones), [asdict(zone) for zone in zones_of_market])
-        connection.execute(
-            insert(devices),
-            [
-                {
-                    "id": row,
-                    "name": fleet.names[row],
-                    "account": int(plant.participant[row]) + FIRST_ACCOUNT,
-                    "kind": plants.kind_name(fleet, row),
-                    "node": topology.ids[plant.node[row]],
-                    "parameters": json.dumps(describe(plant, row)),
-                }
-                for row in range(fleet.n_devices)
-            ],
-        )
-        connection.execute(
-            insert(nodes),
-            [
-                {
-                    "name": name,
-                    "parent": None if topology.parent[row] < 0 else topology.ids[topology.parent[row]],
-                    "import_cap_w": float(topology.import_cap_w[row]),
-                    "export_cap_w": float(topology.export_cap_w[row]),
-                }
-                for row, name in enumerate(topology.ids)
-            ],
-        )
-
-
-def _check_belongs(store: Store, scenario: Scenario) -> None:
-    with store.read() as connection:
-        found = {row.key: row.value for row in connection.execute(select(meta))}
-    if found.get("scenario") != fingerprint(scenario):
-        raise WrongCommunity(
-            f"the data folder belongs to scenario {found.get('name')!r} with seed {found.get('seed')}, "
-            f"not to this {scenario.name!r} with seed {scenario.seed}: choose another --data folder"
-        )
-
-
 def _wire(
     scenario: Scenario,
     plant: Plant,
     profiles: ProfileSet,
     keys: Keyring,
-    store: Store,
-    chain: EmbeddedChain | None,
-    deployment: Deployment | None,
+    state: State,
     bundles: Path | None,
 ) -> Community:
+    store, chain, deployment = state
     is_signed = scenario.study.signing and scenario.study.chain
     domain = Domain(scenario.chain.chain_id, bytes(20)) if deployment is None else deployment.domain
     clock, bus = VirtualClock(float(opening_s(scenario))), MemoryBus()
@@ -293,23 +151,17 @@ def _wire(
         registry, zoning = Registry.load(connection), load_zoning(connection)
         settled = last_settled(connection, is_on_chain=chain is not None, before=first - 1)
         book = load_book(connection, settled + 1)
-        desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
-        desk.replay(connection, settled + 1)
+        unread = first_unread(connection, settled, first - 1)
+        desk = MarginDesk(registry, lambda _interval: widest, unread - 1, is_bounded=chain is not None)
+        desk.replay(connection, unread)
+        for interval in range(unread, settled + 1):  # in which somebody's meter was silent
+            desk.settled(connection, interval)
     schedule = round_schedule(scenario)
-    view = MarketView(store, registry)
+    view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
     account = np.arange(FIRST_ACCOUNT, FIRST_ACCOUNT + len(people))
     topology = plant.topology
-    tree = CapacityTree(topology.ids, topology.parent, topology.import_cap_w, topology.export_cap_w)
-    dispatch = Dispatch(
-        tree,
-        plant.fleet,
-        plant.node,
-        plant.participant,
-        topology.node_of_participant,
-        lends=plant.lends,
-        interval_s=scenario.interval_s,
-    )
+    dispatch = controller(scenario, plant)
     operator, oracle, curtailer = (keys.role(name) for name in ("operator", "oracle", "curtailer"))
     trading = Trading(
         store,
@@ -345,6 +197,7 @@ def _wire(
         view,
         bus,
         is_signed=is_signed,
+        zoning=zoning,
     )
     meters = MeterBank(
         account,
@@ -356,7 +209,14 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+        network = network_of(
+            topology.ids,
+            topology.parent,
+            account,
+            topology.node_of_participant,
+            registry.member_of,
+            registry.sources,
+        )
         publisher = Publisher(store, sender, Frame(domain, network), bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
@@ -385,11 +245,20 @@ def _wire(
         trading=trading,
         clearing=clearing,
         metering=Metering(domain, registry, clock, curtailer.address, is_signed=is_signed),
+        late_readings=LateReadings(
+            domain,
+            registry,
+            WindowTerms(scenario.interval_s, scenario.chain.fill_window_s),
+            keys.role("registrar") if is_signed else None,
+        ),
         dispatch=dispatch,
         agents=agents,
         meters=meters,
         view=view,
         flexibility=flexibility,
+        frequency=FrequencyServices(
+            scenario, plant, frequency_record_pu(scenario), agents, flexibility, FIRST_ACCOUNT, split_desk
+        ),
         domain=domain,
         chain=chain,
         contracts=contracts,
@@ -401,18 +270,28 @@ def _wire(
     )
 
 
-def last_settled(connection: Connection, *, is_on_chain: bool, before: int) -> int:
-    """Return the newest interval whose readings are settled; `before` if none is."""
-    if is_on_chain:
-        query = select(func.min(chain_accounts.c.read)).where(
-            chain_accounts.c.account >= FIRST_ACCOUNT, chain_accounts.c.is_metered
-        )
-    else:
-        query = select(func.max(readings.c.interval))
-    return max(before, connection.execute(query).scalar() or before)
+def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:
+    """Return the controller over the community's network and devices; without taps if it does not optimise."""
+    topology = plant.topology
+    return Dispatch(
+        CapacityTree(topology.ids, topology.parent, topology.import_cap_w, topology.export_cap_w),
+        plant.fleet,
+        plant.node,
+        plant.participant,
+        topology.node_of_participant,
+        lends=plant.lends,
+        interval_s=scenario.interval_s,
+        microgrids=microgrid_terms(scenario, topology),
+        voltage=voltage_control(plant, optimises=optimises),
+    )
 
 
 def _widest_tariff(scenario: Scenario) -> Tariff:
     """Return the highest short and lowest long tariff of the scenario, for worst cases."""
-    short = max(window.price_micro_per_kwh for window in scenario.tariff.short_price_windows)
-    return Tariff(short, scenario.tariff.long_price_micro_per_kwh)
+    tariff = scenario.tariff
+    short = [window.price_micro_per_kwh for window in tariff.short_price_windows]
+    long = [tariff.long_price_micro_per_kwh]
+    if tariff.island is not None:
+        short.append(tariff.island.short_price_micro_per_kwh)
+        long.append(tariff.island.long_price_micro_per_kwh)
+    return Tariff(max(short), min(long))

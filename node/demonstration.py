@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import insert, select, update
 
 from market.units import MICRO_PER_CREDIT
@@ -126,19 +127,28 @@ def _progress(data: Path) -> tuple[int | None, int | None]:
 
 
 def _run_to(community: Community, goal: int, console: Console) -> None:
-    from node.cli import progress_bar
-
     with community.store.begin() as connection:
         changed = connection.execute(update(meta).where(meta.c.key == GOAL).values(value=str(goal)))
         if changed.rowcount == 0:
             connection.execute(insert(meta).values(key=GOAL, value=str(goal)))
     simulation = Simulation(community)
     first = simulation.next_interval
-    with progress_bar() as bar:
+    with _progress_bar(console) as bar:
         task = bar.add_task(f"{community.scenario.name}", total=max(goal - first, 0))
         simulation.run(goal, lambda _interval: bar.advance(task))
     if not console.is_terminal:
         console.print(f"{max(goal - first, 0)} intervals delivered")
+
+
+def _progress_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("intervals"),
+        TimeElapsedColumn(),
+        console=console,
+    )
 
 
 def _summarise(community: Community) -> Summary:

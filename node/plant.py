@@ -29,6 +29,7 @@ from node.scenario import (
     PowerDeliveryUnit,
     Scenario,
     Supercapacitor,
+    Thermostatic,
     Topology,
     build_topology,
 )
@@ -100,15 +101,17 @@ class Plant:
             If the profiles do not reach there.
         """
         column = profiles.column(interval)
-        offsets, is_home = self._presence(interval)
-        load = profiles.load_w[self.participant, column] * self.load_share_pu
+        offsets, is_home = self._steps(interval, profiles.n_steps)
+        step_s = self.scenario.interval_s / profiles.n_steps
         is_solar = self.fleet.kind == Kind.SOLAR
-        solar = np.where(is_solar, profiles.solar_w[self.participant, column], 0.0)
         driving_w = self.driving_w()
         required_wh = np.zeros(self.fleet.n_devices)
         required_wh[self.vehicles] = [car.required_wh for car in self.cars]
         steps = []
         for offset_s, home in zip(offsets.tolist(), is_home, strict=True):
+            row = int(offset_s // step_s)
+            load = profiles.load_steps_w[self.participant, column, row] * self.load_share_pu
+            solar = np.where(is_solar, profiles.solar_steps_w[self.participant, column, row], 0.0)
             is_present = np.ones(self.fleet.n_devices, np.bool_)
             is_present[self.vehicles] = home
             driving = np.zeros(self.fleet.n_devices)
@@ -121,6 +124,12 @@ class Plant:
                 )
             )
         return IntervalInputs(tuple(offsets.tolist()), tuple(steps))
+
+    def _steps(self, interval: int, n_steps: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Return the steps of an interval at which loads change or cars come and go, and who is home in each."""
+        comings, is_home = self._presence(interval)
+        offsets = np.union1d(comings, np.arange(n_steps) * (self.scenario.interval_s / n_steps))
+        return offsets, is_home[np.searchsorted(comings, offsets, side="right") - 1]
 
     def driving_w(self) -> FloatArray:
         """Return the mean power that each car draws from its battery while away, `(n_vehicles,)`."""
@@ -209,17 +218,40 @@ def build(scenario: Scenario) -> Plant:
 def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Device | None]]:
     """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
     found: list[tuple[DeviceSpec, float, Device | None]] = []
-    if participant.load is not None:
+    load = participant.load
+    if load is not None:
+        thermostatic = load.thermostatic
+        ordinary_pu = 1.0 if thermostatic is None else 1.0 - thermostatic.share_pu
         for name, priority in CLASSES:
             part = float(getattr(participant.priorities, f"{name}_pu"))
-            if part > 0:
-                spec = DeviceSpec(name=f"{participant.id}.{name}", kind=Kind.LOAD, priority=priority)
-                found.append((spec, part, None))
+            if part > 0 and ordinary_pu > 0:
+                spec = DeviceSpec(
+                    name=f"{participant.id}.{name}",
+                    kind=Kind.LOAD,
+                    priority=priority,
+                    impedance_share=load.impedance_pu,
+                    current_share=load.current_pu,
+                )
+                found.append((spec, part * ordinary_pu, None))
+        if thermostatic is not None:
+            found.append((_thermostatic(participant.id, thermostatic), thermostatic.share_pu, None))
     if participant.solar is not None:
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
         found += [(spec, 0.0, device) for spec in _storages(device)]
     return found
+
+
+def _thermostatic(owner: str, load: Thermostatic) -> DeviceSpec:
+    return DeviceSpec(
+        name=f"{owner}.thermostatic",
+        kind=Kind.THERMOSTATIC_LOAD,
+        priority=Priority.LOW,
+        impedance_share=load.impedance_pu,
+        thermal_time_s=load.thermal_time_s,
+        recovery_time_s=load.recovery_time_s,
+        p_max_w=load.p_max_w,
+    )
 
 
 def _storages(device: Device) -> list[DeviceSpec]:
@@ -348,7 +380,7 @@ def _kinetic(device: KineticModule) -> DeviceSpec:
 
 _KIND_NAMES = {
     Kind.LOAD: "load",
-    Kind.THERMOSTATIC_LOAD: "load",
+    Kind.THERMOSTATIC_LOAD: "load (thermostatic)",
     Kind.SOLAR: "solar",
     Kind.BATTERY: "battery",
     Kind.SERVER_BACKUP: "bbu",

@@ -17,12 +17,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select
 
+from market.chunks import Tariff
 from market.rounds import RoundDue
 from market.units import MILLI_WH_PER_WH
 from node.agent.strategy import Schedule as Aim
@@ -30,17 +31,26 @@ from node.bus.messages import TOPIC_ORDERS, CurtailmentNotice, Message, OrderBat
 from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
-from node.community import FIRST_ACCOUNT, Community, last_settled
-from node.disturbances import during, planned_failures, planned_faults
+from node.community import FIRST_ACCOUNT, Community
+from node.disturbances import (
+    during,
+    islanded_zones,
+    planned_failures,
+    planned_faults,
+    planned_silences,
+    silent_rows,
+)
 from node.founding import install_calls
 from node.hub import device_records
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
+from node.hub.settled import not_on_chain
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
-from node.store.tables_market import tariffs
+from node.store.tables_market import tariffs as tariff_rows
+from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
 
@@ -79,15 +89,18 @@ class Simulation:
         self._batches: list[OrderBatch] = []
         self._world = community.dispatch.first_world()
         self._flexibility = community.flexibility
+        self._frequency = community.frequency
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
+        self._silences = planned_silences(community.scenario)
         self._health = HealthWatch(
             community.plant.fleet,
             planned_faults(community.scenario, community.plant.fleet),
             community.scenario.seed,
             self._length_s,
         )
+        self._voltage = VoltageWatch(community)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
 
@@ -121,6 +134,7 @@ class Simulation:
         community = self.community
         with community.store.read() as connection:
             saved = {row.name: row for row in connection.execute(select(checkpoints))}
+            self._frequency.restore(connection)
         if "world" not in saved:
             return self._first - 1
         done = saved["world"].interval
@@ -128,6 +142,8 @@ class Simulation:
         community.meters.restore(saved["meters"].content)
         self._reference.restore(saved["reference"].content)
         self._health.restore(saved["health"].content)
+        if "voltage" in saved:
+            self._voltage.restore(saved["voltage"].content)
         self._saved_plan = saved["plan"].content
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
@@ -188,7 +204,7 @@ class Simulation:
             self._world, outcome = self._dispatch(interval, aim, inputs)
             community.meters.count(outcome.net_export_wh)
         with self.times.of("reference"):
-            without_market_wh = self._reference.run_interval(inputs)
+            without_market_wh = self._reference.run_interval(self._voltage.at_home(inputs))
         community.clock.advance_to(end_s)
         self._meter(interval, outcome, without_market_wh)
         self._settle(interval, is_new=True)
@@ -237,13 +253,16 @@ class Simulation:
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
+            frequency=self._frequency.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
+            ahead=self._voltage.ahead(interval),
         )
-        before = World(self._health.strike(self._world.fleet, interval), self._world.dispatch)
+        before = replace(self._world, fleet=self._health.strike(self._world.fleet, interval))
         world, outcome = community.dispatch.run_interval(
             interval, before, inputs, schedule, self._health.is_fit
         )
-        return World(self._health.after(before.fleet, world.fleet, interval), world.dispatch), outcome
+        self._voltage.run_twin(interval, inputs, schedule, self._health.is_fit)
+        return replace(world, fleet=self._health.after(before.fleet, world.fleet, interval)), outcome
 
     def _span_s(self, interval: int) -> tuple[float, float]:
         grid = self.community.scenario.grid
@@ -272,12 +291,14 @@ class Simulation:
         """Store readings, what devices did, and the checkpoint, with the settlement's plan, all or nothing."""
         community = self.community
         with self.times.of("signing"):
-            readings = community.meters.readings(interval)
+            silent = silent_rows(self._silences, community.scenario.grid.end_s(interval))
+            readings = community.meters.readings(interval, silent)
             notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
         with self.times.of("store"), community.store.begin() as connection:
-            self._record_tariff(connection, interval)
+            tariffs = self._record_tariff(connection, interval)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
+            community.late_readings.bring_in(connection, interval)
             device_records.record(
                 connection,
                 outcome,
@@ -286,7 +307,9 @@ class Simulation:
                 was_out=self._out_before(interval),
             )
             self._health.record(connection, interval)
+            self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
+            self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
                 community.settlement.plan(connection, interval)
@@ -303,25 +326,34 @@ class Simulation:
         reason = curtailment.reason.name.lower()
         return CurtailmentNotice(account, interval, quantity, reason, r, vs)
 
-    def _record_tariff(self, connection: Connection, interval: int) -> None:
-        short, long = self.community.supplier.prices(range(interval, interval + 1))
+    def _record_tariff(self, connection: Connection, interval: int) -> tuple[Tariff, ...]:
+        community = self.community
+        cut = islanded_zones(
+            self._failures, community.plant.topology, community.clearing.n_zones, *self._span_s(interval)
+        )
+        by_zone = community.supplier.table(interval, cut)
         connection.execute(
-            insert(tariffs),
+            insert(tariff_rows),
             [
                 {
                     "interval": interval,
                     "zone": zone,
-                    "short_micro_per_kwh": int(short[0]),
-                    "long_micro_per_kwh": int(long[0]),
+                    "short_micro_per_kwh": tariff.short_micro_per_kwh,
+                    "long_micro_per_kwh": tariff.long_micro_per_kwh,
+                    "is_island": bool(cut[zone]) and community.supplier.has_island_prices,
                 }
-                for zone in range(self.community.clearing.n_zones)
+                for zone, tariff in enumerate(by_zone)
             ],
         )
+        return by_zone
 
     def _save(self, connection: Connection, interval: int) -> None:
         community = self.community
         content = {"world": self._world.to_bytes(), "meters": community.meters.to_bytes()}
         content |= {"reference": self._reference.to_bytes(), "health": self._health.to_bytes()}
+        voltage = self._voltage.to_bytes()
+        if voltage is not None:
+            content["voltage"] = voltage
         plan = community.agents.to_bytes()
         if plan != self._saved_plan or interval == self._first:
             content["plan"] = self._saved_plan = plan
@@ -339,17 +371,17 @@ class Simulation:
         with self.times.of("chain"):
             self._mine(community.scenario.grid.end_s(interval) + 1)
         with community.store.read() as connection:
-            settled = last_settled(
-                connection, is_on_chain=community.chain is not None, before=self._first - 1
-            )
-            if settled < interval:
+            missing = None if community.chain is None else not_on_chain(connection)
+            if missing is not None:
+                account, stored, read = missing
                 raise SettlementHalted(
-                    "interval", str(interval), f"readings are settled up to {settled} only"
+                    "account", str(account), f"read up to interval {stored}, on chain up to {read} only"
                 )
             if is_new:
                 community.desk.settled(connection, interval)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
+            self._frequency.observe(connection)
         self._publish()
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)

@@ -1,11 +1,12 @@
-"""The supplier's tariff of a scenario, interval by interval: what it charges, and what it pays."""
+"""The supplier's tariff of a scenario, interval by interval and zone by zone: what it charges, and what it pays."""
 
 from datetime import time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from market.tariffs import TariffSeries, TimeOfUse, Window, ZoneTariff
+from market.chunks import Tariff
+from market.tariffs import IslandPrices, TariffSeries, TimeOfUse, Window, ZoneTariff, tables
 from node.scenario import Scenario
 
 
@@ -26,6 +27,11 @@ def zone_tariff(scenario: Scenario) -> ZoneTariff:
             )
         ),
         feed_in=TimeOfUse.flat(scenario.tariff.long_price_micro_per_kwh),
+        island=None
+        if scenario.tariff.island is None
+        else IslandPrices(
+            scenario.tariff.island.short_price_micro_per_kwh, scenario.tariff.island.long_price_micro_per_kwh
+        ),
     )
 
 
@@ -41,6 +47,11 @@ class Supplier:
         self._grid = scenario.grid
         self._series: dict[range, TariffSeries] = {}
 
+    @property
+    def has_island_prices(self) -> bool:
+        """Whether zones without the supplier have prices of their own; else its tariff goes on."""
+        return self._tariff.island is not None
+
     def prices(self, intervals: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return short and long price, micro-credit per kWh, `(n_intervals,)` each."""
         if intervals not in self._series:
@@ -49,3 +60,18 @@ class Supplier:
             self._series[intervals] = self._tariff.series(self._grid, intervals)
         series = self._series[intervals]
         return series.short_micro_per_kwh, series.long_micro_per_kwh
+
+    def table(self, interval: int, is_islanded: NDArray[np.bool_]) -> tuple[Tariff, ...]:
+        """Return the tariff of each zone in an interval: the supplier's, or the island's where it was away.
+
+        Parameters
+        ----------
+        is_islanded : NDArray[np.bool_]
+            Zones that were cut off from the supplier for the whole interval, `(n_zones,)`.
+        """
+        cut = is_islanded & self.has_island_prices
+        zones = [
+            self._tariff.series(self._grid, range(interval, interval + 1), cut[z : z + 1])
+            for z in range(cut.size)
+        ]
+        return tables(zones)[0]

@@ -7,16 +7,19 @@ prices and its own positions, and nothing of the future.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
-from market.orders import Order
+from market.levies import LevyRule
+from market.orders import NO_WISH, Order, Source, Wish
+from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.strategy import (
+    Held,
     OrderBatch,
     Outlook,
     Schedule,
@@ -27,7 +30,10 @@ from node.agent.strategy import (
     day_ahead_orders,
     expected_price,
     intraday_orders,
+    narrowed,
     plan_storages,
+    reserve_price_micro_per_kwh,
+    reserve_room_w,
     schedule,
     seasonal_naive,
     to_orders,
@@ -40,6 +46,7 @@ from node.chain import typed_data
 from node.chain.keys import LocalSigner
 from node.chain.typed_data import Domain
 from node.plant import Plant
+from node.scenario.wishes import wishes
 from node.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
@@ -70,7 +77,7 @@ class Positions(Protocol):
         ...
 
     def prices_micro_per_kwh(self, intervals: range) -> FloatArray:
-        """Return the newest cleared price of each interval, NaN where nothing traded, `(n_intervals,)`."""
+        """Return the newest cleared prices, NaN where nothing traded, `(n_zones, n_intervals)`."""
         ...
 
 
@@ -98,6 +105,7 @@ class AgentFleet:
         bus: Bus,
         *,
         is_signed: bool,
+        zoning: Zoning | None = None,
     ) -> None:
         self._plant = plant
         self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
@@ -106,15 +114,23 @@ class AgentFleet:
         self._signer_of: Mapping[int, LocalSigner] = dict(
             zip(keys.account.tolist(), keys.signer, strict=True)
         )
+        self._wish_of = dict(
+            zip(keys.account.tolist(), wishes(plant.scenario, int(keys.account[0])), strict=True)
+        )
         self._domain = domain
         self._supplier = supplier
         self._meters = meters
         self._positions = positions
         self._bus = bus
         self._is_signed = is_signed
+        self._tree = None if zoning is None else zoning.tree
+        self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._held: tuple[Held, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
+        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        self._levy_back = np.where(gets_back, self._levy, 0.0)
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -141,10 +157,10 @@ class AgentFleet:
         usable = storage_view.usable_wh(self._plant, state)
         every = max(1, REPLAN_S // self._plant.scenario.interval_s)
         if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
-            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable)
+            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable, at)
         outlook = self._outlook(at, range(at, at + 1))
         is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
-        return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
+        return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
         self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
@@ -162,7 +178,13 @@ class AgentFleet:
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
         batch = intraday_orders(
-            self._storages, outlook, self._plan, interval - at, usable, days.is_present[:, -1], round_number
+            self._at(interval),
+            outlook,
+            self._plan,
+            interval - at,
+            usable,
+            days.is_present[:, -1],
+            round_number,
         )
         return self._publish(batch)
 
@@ -175,10 +197,43 @@ class AgentFleet:
         change = (into - out - self._storages.self_discharge_w) * hours - trip_wh
         return np.clip(usable_wh + change, 0.0, self._storages.capacity_wh)
 
-    def _plan_storages(self, outlook: Outlook, usable_wh: FloatArray) -> StoragePlan:
+    def reserve_offers(
+        self, at: int, state: FleetState, duration_h: float, most_w: FloatArray, *, is_symmetric: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what each storage offers as reserve now, W, and the least price, micro per kWh of availability.
+
+        Parameters
+        ----------
+        duration_h : float
+            For how long full power must be held.
+        most_w : float64 (n_storages,)
+            What a unit can reach in time; 0: it may not serve.
+        """
+        usable = storage_view.usable_wh(self._plant, state)
+        room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
+        short, _ = self._supplier.prices(range(at, at + 1))
+        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        return room, reserve_price_micro_per_kwh(self._storages, energy_price)
+
+    def hold(self, held: Held) -> None:
+        """Keep a reserve that was sold free of the market, from the interval before its first to its last."""
+        self._held = (*self._held, held)
+
+    def _at(self, interval: int) -> StorageFleet:
+        """Return the storages as the market may use them in an interval."""
+        for held in self._held:
+            if held.first - 1 <= interval <= held.last:
+                return narrowed(self._storages, held)
+        return self._storages
+
+    def _plan_storages(
+        self, outlook: Outlook, usable_wh: FloatArray, reserve_at: int | None = None
+    ) -> StoragePlan:
+        """Plan from a level; with what is held as reserve in an interval, if one is given."""
+        storages = self._storages if reserve_at is None else self._at(reserve_at)
         span = range(outlook.first, outlook.first + outlook.n_intervals)
         days = storage_view.calendar(self._plant, span)
-        return plan_storages(self._storages, days, outlook, usable_wh, self._plan)
+        return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
     def _outlook(self, at: int, span: range) -> Outlook:
         scenario = self._plant.scenario
@@ -214,17 +269,21 @@ class AgentFleet:
             solar[:, skip:] * hours,
             short,
             long,
+            zone=self._zone,
+            tree=self._tree,
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
+            levy_back_micro_per_kwh=self._levy_back,
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )
 
     def _expected_prices(self, span: range, per_day: int) -> FloatArray:
-        """Return cleared prices where there are some already, else what the days before suggest."""
+        """Return prices by zone: cleared ones where there are some already, else what the days before suggest."""
         cleared = self._positions.prices_micro_per_kwh(span)
         past = self._positions.prices_micro_per_kwh(range(span.start - 7 * per_day, span.start))
-        return np.where(np.isfinite(cleared), cleared, expected_price(past, len(span), per_day))
+        expected = np.stack([expected_price(zone, len(span), per_day) for zone in past])
+        return np.where(np.isfinite(cleared), cleared, expected)
 
     def _delivery_start(self) -> int:
         return self._plant.scenario.delivery_intervals().start
@@ -233,17 +292,27 @@ class AgentFleet:
         epochs = np.array([self._epoch_of[account] for account in batch.account.tolist()], np.int64)
         by_account: dict[int, list[SignedOrder]] = {}
         orders = to_orders(batch, epochs)
-        for order in orders:
-            by_account.setdefault(order.account, []).append(self._sign(order))
+        for order, source in orders:
+            ready = self._sign(order, self._wish(order, source))
+            by_account.setdefault(order.account, []).append(ready)
         for account, signed in by_account.items():
             self._bus.publish(TOPIC_ORDERS, OrderMessage(account, tuple(signed)))
         return len(orders)
 
-    def _sign(self, order: Order) -> SignedOrder:
+    def _wish(self, order: Order, source: Source) -> Wish:
+        """Return what goes beside an order: its owner's wish, or what an offer delivers from."""
+        wish = self._wish_of[order.account]
+        if order.is_buy:
+            return wish
+        if wish == NO_WISH and source == Source.ANY:
+            return NO_WISH
+        return replace(wish, source=source)
+
+    def _sign(self, order: Order, wish: Wish) -> SignedOrder:
         if not self._is_signed:
-            return SignedOrder(order, 0, 0)
+            return SignedOrder(order, 0, 0, wish)
         r, vs = typed_data.sign(self._signer_of[order.account], self._domain, order)
-        return SignedOrder(order, r, vs)
+        return SignedOrder(order, r, vs, wish)
 
     def planned_export_wh(self, intervals: range) -> FloatArray:
         """Return the net export that each account plans for intervals ahead, `(n_accounts, n_intervals)`.

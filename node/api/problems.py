@@ -36,6 +36,7 @@ _ORDER_STATUS: dict[RefusalReason, int] = {
     RefusalReason.CAPACITY: 409,
     RefusalReason.IN_DEBT: 409,
     RefusalReason.SUPERSEDED: 409,
+    RefusalReason.WISH: 422,
 }
 
 

@@ -1,12 +1,14 @@
 """Orders in and out, fills, trades, intervals and books."""
 
-from typing import Annotated, Any
+from collections import defaultdict
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, status
 from sqlalchemy import select
 
 from market.errors import OrderRefused, RefusalReason
-from market.orders import Order, Source
+from market.orders import NO_WISH, Order, Source, Wish
+from market.pairing import Met
 from market.rounds import MAX_ROUNDS
 from node.api import schemas
 from node.api.context import (
@@ -30,6 +32,7 @@ from node.store.tables_market import fills, orders, prices, rounds, tariffs, tra
 
 router = APIRouter(prefix="/v1", tags=["market"])
 RoundNumber = Annotated[int, Query(ge=0, lt=MAX_ROUNDS, description="0 is the day-ahead round", examples=[0])]
+_SOURCE_NAMES: tuple[Literal["any", "solar", "storage"], ...] = ("any", "solar", "storage")
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "description": "refused; `type` ends with the reason"}
     for code in (400, 403, 404, 409, 422)
@@ -52,7 +55,7 @@ def submit_order(here: Here, body: schemas.OrderIn) -> schemas.Receipt:
         body.quantity_milli_wh,
         body.limit_micro_per_kwh,
     )
-    return _submit(here, order, body.signature, Source[body.source.upper()])
+    return _submit(here, order, body.signature, Wish(Source[body.source.upper()], body.partner, body.group))
 
 
 @router.get("/orders")
@@ -83,12 +86,12 @@ def cancel_order(here: Here, db: Db, order_hash: OrderHash, body: schemas.Cancel
     row = _stored(db, order_hash)
     limit = row.limit_micro_per_kwh if body.limit_micro_per_kwh is None else body.limit_micro_per_kwh
     order = Order(row.account, row.epoch, row.is_buy, row.lane, row.first, row.last, 0, limit)
-    return _submit(here, order, body.signature, Source.ANY)
+    return _submit(here, order, body.signature, NO_WISH)
 
 
-def _submit(here: Context, order: Order, signed: str, source: Source) -> schemas.Receipt:
+def _submit(here: Context, order: Order, signed: str, wish: Wish) -> schemas.Receipt:
     r, vs = signature(signed)
-    batch = OrderBatch(order.account, (SignedOrder(order, r, vs, source),))
+    batch = OrderBatch(order.account, (SignedOrder(order, r, vs, wish),))
     with here.door:
         answer = here.community.trading.submit([batch])[0].answers[0]
     if isinstance(answer, Refusal):
@@ -123,6 +126,9 @@ def _order(row: Any) -> schemas.Order:
         last=row.last,
         quantity_milli_wh=row.quantity_milli_wh,
         limit_micro_per_kwh=row.limit_micro_per_kwh,
+        source=_SOURCE_NAMES[row.source],
+        partner=row.partner,
+        group=row.group,
         received_at=utc(row.received_at_s),
         signature=hexed(row.signature),
         receipt=hexed(row.receipt),
@@ -147,6 +153,8 @@ def list_fills(
     key = [fills.c.interval, fills.c.round, fills.c.sequence]
     grid = here.community.scenario.grid
 
+    fee = here.community.scenario.market.fee_micro_per_kwh
+
     def make(row: Any) -> schemas.Fill:
         return schemas.Fill(
             interval=row.interval,
@@ -157,6 +165,7 @@ def list_fills(
             is_buy=row.is_buy,
             quantity_milli_wh=row.quantity_milli_wh,
             price_micro_per_kwh=row.price_micro_per_kwh,
+            all_in_micro_per_kwh=row.price_micro_per_kwh + (fee if row.is_buy else -fee),
             amount_pico=row.amount_pico,
         )
 
@@ -182,7 +191,8 @@ def list_trades(
     grid = here.community.scenario.grid
 
     def make(row: Any) -> schemas.Trade:
-        return schemas.Trade(start=utc(grid.start_s(row.interval)), **row._mapping)
+        words = {"met": Met(row.met).name.lower(), "source": _SOURCE_NAMES[row.source]}
+        return schemas.Trade(start=utc(grid.start_s(row.interval)), **{**row._mapping, **words})
 
     return page(db.execute(after(query, key, cursor, limit)).all(), limit, key, make)
 
@@ -220,9 +230,13 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
         .where(rounds.c.interval == interval, prices.c.zone == 0)
         .order_by(rounds.c.round)
     ).all()
-    tariff = db.execute(
-        select(tariffs).where(tariffs.c.interval == interval, tariffs.c.zone == 0)
-    ).one_or_none()
+    by_zone = db.execute(select(tariffs).where(tariffs.c.interval == interval).order_by(tariffs.c.zone)).all()
+    tariff = by_zone[0] if by_zone else None
+    told: defaultdict[int, list[schemas.ZonePrice]] = defaultdict(list)
+    for row in db.execute(
+        select(prices).where(prices.c.interval == interval).order_by(prices.c.round, prices.c.zone)
+    ):
+        told[row.round].append(schemas.ZonePrice(zone=row.zone, price_micro_per_kwh=row.price_micro_per_kwh))
     return schemas.Interval(
         interval=interval,
         start=utc(grid.start_s(interval)),
@@ -234,6 +248,7 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
                 price_micro_per_kwh=row.price_micro_per_kwh,
                 low_micro_per_kwh=row.low_micro_per_kwh,
                 high_micro_per_kwh=row.high_micro_per_kwh,
+                zones=told[row.round],
                 volume_milli_wh=row.volume_milli_wh,
                 n_orders=row.n_orders,
                 book_root=hexed(row.book_root),
@@ -242,6 +257,14 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
         ],
         short_micro_per_kwh=None if tariff is None else tariff.short_micro_per_kwh,
         long_micro_per_kwh=None if tariff is None else tariff.long_micro_per_kwh,
+        zones=[
+            schemas.ZoneTariff(
+                short_micro_per_kwh=row.short_micro_per_kwh,
+                long_micro_per_kwh=row.long_micro_per_kwh,
+                is_island=row.is_island,
+            )
+            for row in by_zone
+        ],
     )
 
 

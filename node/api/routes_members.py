@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -21,6 +21,7 @@ from node.store.tables_market import accounts, fills, imbalances, participants, 
 
 router = APIRouter(prefix="/v1", tags=["members"])
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+SOURCES: tuple[tuple[int, Literal["solar", "storage"]], ...] = ((1, "solar"), (2, "storage"))
 CSV_EXAMPLE = ",".join(schemas.StatementLine.model_fields) + "\n"
 
 
@@ -52,6 +53,9 @@ def _participant(row: Row[Any]) -> schemas.Participant:
         name=row.name,
         kind=row.kind,
         node=row.node,
+        zone=row.zone,
+        group=row.member_of,
+        sources=[name for source, name in SOURCES if row.sources >> source & 1],
         capacity_milli_wh=row.capacity_milli_wh,
         owner=checksum(row.owner),
         agent=checksum(row.agent),
@@ -168,9 +172,9 @@ class _Lines:
         self._tariff = {
             row.interval: row
             for row in db.execute(
-                select(tariffs).where(
-                    tariffs.c.zone == 0, tariffs.c.interval >= low, tariffs.c.interval <= high
-                )
+                select(tariffs)
+                .join(accounts, accounts.c.zone == tariffs.c.zone)
+                .where(accounts.c.account == account, tariffs.c.interval >= low, tariffs.c.interval <= high)
             )
         }
         self._reference = {
@@ -219,15 +223,19 @@ class _Lines:
             parts.append(f"{_amount(forgiven)} of a shortfall forgiven: the controller ordered it")
         if row.imbalance_milli_wh < 0:
             parts.append(
-                f"{_amount(-row.imbalance_milli_wh)} missing, bought from the supplier at "
+                f"{_amount(-row.imbalance_milli_wh)} missing, {_party(tariff, 'bought from')} at "
                 f"{tariff.short_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         elif row.imbalance_milli_wh > 0:
             parts.append(
-                f"{_amount(row.imbalance_milli_wh)} left over, sold to the supplier at "
+                f"{_amount(row.imbalance_milli_wh)} left over, {_party(tariff, 'sold to')} at "
                 f"{tariff.long_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
         return "; ".join(parts) or "nothing traded, nothing missing"
+
+
+def _party(tariff: Row[Any], verb: str) -> str:
+    return "settled inside the island" if tariff.is_island else f"{verb} the supplier"
 
 
 def _amount(energy_milli_wh: int) -> str:

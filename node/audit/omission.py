@@ -12,8 +12,10 @@ from typing import Any
 
 from market.errors import MarketError
 from market.orders import Order, Source
-from node.audit.bundle import Bundle, BundleError, OrderLine, RoundLine, decode, parse
+from node.audit.bundle import Bundle, decode
 from node.audit.commitment import bundle_hash
+from node.audit.line_text import BundleError, parse
+from node.audit.lines import OrderLine, RoundLine
 from node.audit.orders import order_of, signed_by
 from node.audit.record import OPERATOR, ChainRecord, OnChain
 from node.audit.rounds import Cleared, clear_rounds
@@ -73,6 +75,8 @@ def read_receipt(text: str, record: ChainRecord) -> OrderLine:
             hash=typed_data.order_hash(record.deployment.domain, order),
             **{name: getattr(order, name) for name in _ORDER_FIELDS},
             source=Source[str(told.get("source", "any")).upper()],
+            partner=int(told.get("partner", 0)),
+            group=int(told.get("group", 0)),
             signature=bytes.fromhex(told["signature"].removeprefix("0x")),
             received_at_s=_time_s(answer["received_at"]),
             receipt=bytes.fromhex(answer["signature"].removeprefix("0x")),

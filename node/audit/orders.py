@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from market.errors import MarketError
-from market.orders import Order, Source
-from node.audit.bundle import OrderLine
+from market.orders import MAX_ACCOUNT, MAX_GROUP, Order, Source
+from node.audit.lines import OrderLine
 from node.audit.record import OPERATOR, ChainRecord
 from node.chain import typed_data
 from node.chain.ports import Address
@@ -79,6 +79,9 @@ class OrderChecks:
             return
         if not 0 <= line.sequence < _SEQUENCES or line.source not in _SOURCES:
             yield f"{name}: source {line.source}, or its number, is out of range"
+            return
+        if not 0 <= line.partner <= MAX_ACCOUNT or not 0 <= line.group <= MAX_GROUP:
+            yield f"{name}: partner {line.partner} or group {line.group} is out of range"
             return
         if not line.first <= interval <= line.last:
             yield f"{name} is for {line.first}..{line.last}"

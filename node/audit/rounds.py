@@ -10,8 +10,10 @@ from eth_hash.auto import keccak
 from market import pairing
 from market.book import COLUMNS, Book, Selection
 from market.network_auction_tree import MarketTree
+from market.orders import Source
 from market.zones import ZonalResult, Zoning, clear
-from node.audit.bundle import Bundle, FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
+from node.audit.bundle import Bundle
+from node.audit.lines import FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
 from node.audit.record import ChainRecord
 
 _SEQUENCES: Final = 2**63
@@ -85,10 +87,14 @@ def check_rounds(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator
     for account, state in record.ledger.accounts.items():
         if bundle.zones and state.zone >= len(bundle.zones):
             yield f"account {account} is in zone {state.zone} on chain, the bundle has {len(bundle.zones)}"
-    where = set(bundle.network.account)
+    sources = dict(zip(bundle.network.account, bundle.network.sources, strict=True))
     for order in bundle.orders:
-        if order.account not in where:
+        if order.account not in sources:
             yield f"account {order.account} of order {order.sequence} is missing in the network"
+        elif (
+            not order.is_buy and order.source != Source.ANY and not sources[order.account] >> order.source & 1
+        ):
+            yield f"order {order.sequence} offers energy from a source that account {order.account} does not have"
     fee = record.deployment.parameters.fee_micro_per_kwh
     by_sequence = {line.sequence: line for line in bundle.orders}
     known = {line.round for line in bundle.rounds}
@@ -180,22 +186,35 @@ def _trade_lines(cleared: Cleared, bundle: Bundle) -> list[TradeLine]:
     if not filled.size:
         return []
     orders = cleared.selection.orders
-    is_buy, source = orders.is_buy[filled], cleared.selection.source[filled]
-    wishes = pairing.Preferences.none(filled.size)
-    wishes.source_wanted[is_buy] = source[is_buy]
-    wishes.source[~is_buy] = source[~is_buy]
-    where = dict(zip(bundle.network.account, bundle.network.node, strict=True))
+    is_buy, chosen = orders.is_buy[filled], cleared.selection
+    network = bundle.network
+    where = dict(zip(network.account, zip(network.node, network.member_of, strict=True), strict=True))
+    node, member_of = np.array([where[account] for account in orders.account[filled].tolist()], np.int64).T
+    wishes = pairing.Preferences.of(
+        is_buy, chosen.source[filled], chosen.partner[filled], chosen.group[filled], member_of
+    )
     paired = pairing.pair(
         orders.account[filled],
         is_buy,
         cleared.result.fills_milli_wh[filled],
-        np.array([where[account] for account in orders.account[filled].tolist()], np.int64),
+        node,
         np.array(bundle.network.parent, np.int64),
         wishes,
     )
-    rows = zip(paired.buyer.tolist(), paired.seller.tolist(), paired.quantity_milli_wh.tolist(), strict=True)
+    rows = zip(
+        paired.buyer.tolist(),
+        paired.seller.tolist(),
+        paired.quantity_milli_wh.tolist(),
+        paired.met_at.tolist(),
+        paired.met.tolist(),
+        chosen.source[filled][paired.seller_row].tolist(),
+        strict=True,
+    )
     price_of = {int(orders.account[i]): cleared.result.price_of(i) for i in filled.tolist()}
-    return [TradeLine(cleared.line.round, number, *row, price_of[row[0]]) for number, row in enumerate(rows)]
+    return [
+        TradeLine(cleared.line.round, number, buyer, seller, quantity, price_of[buyer], met_at, met, source)
+        for number, (buyer, seller, quantity, met_at, met, source) in enumerate(rows)
+    ]
 
 
 def _same_lines(

@@ -136,6 +136,8 @@ def _door(
         zone=np.zeros(n, np.int64),
         node=("root",) * n,
         capacity_milli_wh=np.full(n, CAPACITY_MILLI_WH),
+        member_of=np.zeros(n, np.int64),
+        sources=np.zeros(n, np.int64),
     )
     tariff = Tariff(300_000, 80_000)
     read = grid.index_at(NOON) - 1

@@ -81,4 +81,6 @@ def order_flow(n_orders: int, n_accounts: int, first_sequence: int, seed: int) -
         "quantity_milli_wh": quantity,
         "limit_micro_per_kwh": _limits(rng, is_buy, 2_000),
         "source": np.zeros(n_orders, np.uint8),
+        "partner": np.zeros(n_orders, np.uint32),
+        "group": np.zeros(n_orders, np.uint16),
     }

@@ -7,6 +7,8 @@
 | `RoundCleared` | `rounds` | hub/clearing | everybody |
 | `ReadingBatch` | `readings` | meters | hub/metering |
 | `CurtailmentNotice` | `curtailments` | controller | hub/metering |
+| `ElectionNotice` | `islands/{node}/{member}` | agent | one other agent behind the same switch |
+| `IslandNotice` | `islands` | an island's leader | everybody |
 
 Energy is in mWh, prices in micro-credit per kWh, times in unix seconds. Signatures are compact (EIP-2098).
 """
@@ -16,12 +18,13 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from market.orders import Order, Source
+from market.orders import NO_WISH, Order, Wish
 
 TOPIC_ORDERS: Final = "orders"
 TOPIC_ROUNDS: Final = "rounds"
 TOPIC_READINGS: Final = "readings"
 TOPIC_CURTAILMENTS: Final = "curtailments"
+TOPIC_ISLANDS: Final = "islands"
 
 
 def receipts_topic(account: int) -> str:
@@ -29,14 +32,19 @@ def receipts_topic(account: int) -> str:
     return f"receipts/{account}"
 
 
+def election_topic(node: str, member: int) -> str:
+    """Return the topic on which a member of an island hears the others."""
+    return f"islands/{node}/{member}"
+
+
 @dataclass(frozen=True, slots=True)
 class SignedOrder:
-    """An order with its agent's signature; `source` is a wish for pairing and costs nobody anything."""
+    """An order with its agent's signature, and beside it a wish for pairing, which costs nobody anything."""
 
     order: Order
     r: int
     vs: int
-    source: Source = Source.ANY
+    wish: Wish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,48 @@ class CurtailmentNotice:
     vs: int
 
 
-Message = OrderBatch | Receipts | RoundCleared | ReadingBatch | CurtailmentNotice
+@dataclass(frozen=True, slots=True)
+class ElectionNotice:
+    """What one member of an electrical component tells another while they elect (node/controller/election)."""
+
+    kind: str
+    sender: int
+    receiver: int
+    term: int
+    component: tuple[int, ...]
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class IslandNotice:
+    """What holds behind a switch that is open: who leads, and which share of each account's load is served.
+
+    `account` and `served_pu` are parallel. An empty notice (no accounts) says that the grid is back.
+    """
+
+    node: str
+    interval: int
+    leader: int
+    term: int
+    account: tuple[int, ...]
+    served_pu: tuple[float, ...]
+
+
+Message = (
+    OrderBatch | Receipts | RoundCleared | ReadingBatch | CurtailmentNotice | ElectionNotice | IslandNotice
+)
 
 _ADAPTERS: Final[dict[str, TypeAdapter]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (OrderBatch, Receipts, RoundCleared, ReadingBatch, CurtailmentNotice)
+    for kind in (
+        OrderBatch,
+        Receipts,
+        RoundCleared,
+        ReadingBatch,
+        CurtailmentNotice,
+        ElectionNotice,
+        IslandNotice,
+    )
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.load import thermostatic_demand_w, zip_power_w
+from devices import fleet
 from devices.specification import Kind
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan
@@ -164,16 +164,8 @@ def no_decision(n_devices: int) -> Decision:
 
 def wanted_load_w(plan: ControlPlan, period: Period) -> FloatArray:
     """Return what loads would draw now without any limit, (n_devices,) W, >= 0."""
-    params, inputs = plan.params, period.inputs
-    demand = inputs.load_demand_w
-    if params.has_zip_loads:
-        demand = zip_power_w(demand, inputs.v_pu, params.impedance_share, params.current_share)
-    is_thermostatic = params.kind == Kind.THERMOSTATIC_LOAD
-    if is_thermostatic.any():
-        caught_up = thermostatic_demand_w(
-            demand, period.state.deferred_wh, params.recovery_time_s, params.p_max_w, PERIOD_S
-        )
-        demand = np.where(is_thermostatic, caught_up, demand)
+    demand = np.zeros(plan.params.n_devices)
+    demand[plan.params.load_rows] = fleet.wanted_load_w(plan.params, period.state, period.inputs, PERIOD_S)
     return demand
 
 

@@ -17,7 +17,8 @@ Z I. Repeated until no voltage moves by more than `tolerance_v`; on a loaded low
 sweeps. One sweep from the no-load voltages is the linearisation (voltage drops linear in power).
 
 A load is constant power between `v_min_pu` and `v_max_pu` of its rated voltage and constant impedance outside,
-continuous at both ends; the default band never ends.
+continuous at both ends; the default band never ends. With ZIP shares its power inside the band is
+S·(Z·v² + I·v + 1 - Z - I), v per unit of the rated voltage.
 
 References
 ----------
@@ -93,6 +94,8 @@ class PhaseLoads:
         Rated phase-to-neutral voltage.
     v_min_pu, v_max_pu : float
         Band of constant power.
+    impedance_share, current_share : float64 (n_loads, 1) or float
+        ZIP shares; the rest is constant power.
     """
 
     bus: IntArray
@@ -101,6 +104,20 @@ class PhaseLoads:
     rated_v: float
     v_min_pu: float = 0.0
     v_max_pu: float = np.inf
+    impedance_share: FloatArray | float = 0.0
+    current_share: FloatArray | float = 0.0
+
+    def power_va(self, v_v: ComplexArray) -> ComplexArray:
+        """Return what the loads draw at a voltage, (n_loads, n_cases) VA."""
+        magnitude = np.abs(v_v)
+        edge = np.clip(magnitude, self.v_min_pu * self.rated_v, self.v_max_pu * self.rated_v)
+        # Outside the band S grows with the square of the voltage: constant impedance, continuous at the edge.
+        power: ComplexArray = self.s_va * (magnitude / edge) ** 2
+        if np.any(self.impedance_share) or np.any(self.current_share):
+            v = edge / self.rated_v
+            rest = 1.0 - self.impedance_share - self.current_share
+            power = power * ((self.impedance_share * v + self.current_share) * v + rest)
+        return power
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +174,15 @@ def balanced_v(phase_v: float) -> ComplexArray:
     return phase_v * turns
 
 
-def solve(feeder: Feeder, loads: PhaseLoads, tolerance_v: float = 1e-6) -> Flow:
+def solve(
+    feeder: Feeder, loads: PhaseLoads, tolerance_v: float = 1e-6, source_pu: FloatArray | float = 1.0
+) -> Flow:
     """Solve a feeder for all cases at once.
+
+    Parameters
+    ----------
+    source_pu : float or float64 (n_cases,)
+        Voltage of the source in each case, of the feeder's `source_v`: the positions of a tap changer there.
 
     Raises
     ------
@@ -167,7 +191,8 @@ def solve(feeder: Feeder, loads: PhaseLoads, tolerance_v: float = 1e-6) -> Flow:
     """
     levels = _levels(feeder.parent)
     n_cases = loads.s_va.shape[1]
-    v = np.broadcast_to(feeder.source_v[None, :, None], (feeder.parent.size, 3, n_cases)).copy()
+    source_v = feeder.source_v[:, None] * np.asarray(source_pu, np.float64)
+    v = np.broadcast_to(source_v[None], (feeder.parent.size, 3, n_cases)).copy()
     for sweep in range(1, MAX_SWEEPS + 1):
         i = _backward(feeder, levels, loads, v)
         moved = _forward(feeder, levels, v, i)
@@ -218,9 +243,5 @@ def _forward(feeder: Feeder, levels: list[IntArray], v: ComplexArray, i: Complex
 
 def load_current_a(loads: PhaseLoads, v_v: ComplexArray) -> ComplexArray:
     """Return the current loads draw at a voltage, (n_loads, n_cases) A."""
-    magnitude = np.abs(v_v)
-    edge = np.clip(magnitude, loads.v_min_pu * loads.rated_v, loads.v_max_pu * loads.rated_v)
-    # Outside the band S grows with the square of the voltage: constant impedance, continuous at the edge.
-    scale = (magnitude / edge) ** 2
-    current: ComplexArray = (loads.s_va * scale / v_v).conj()
+    current: ComplexArray = (loads.power_va(v_v) / v_v).conj()
     return current

@@ -65,9 +65,14 @@ def share_event(
 def _settle_sum(whole: IntArray, remainder: FloatArray, available: IntArray, required: int) -> IntArray:
     """Hand out the last milliwatts, largest remainder first, ties by index."""
     missing = required - int(whole.sum())
-    order = np.argsort(-remainder, kind="stable")
     while missing > 0:
-        open_rows = order[whole[order] < available[order]][:missing]
+        open_rows = np.flatnonzero(whole < available)
+        if open_rows.size > missing:
+            rest = remainder[open_rows]
+            threshold = np.partition(rest, rest.size - missing)[rest.size - missing]
+            above = open_rows[rest > threshold]
+            ties = open_rows[rest == threshold]
+            open_rows = np.concatenate([above, ties[: missing - above.size]])
         whole[open_rows] += 1
         missing -= open_rows.size
     return whole

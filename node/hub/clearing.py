@@ -199,15 +199,19 @@ class Clearing:
     ) -> None:
         chosen = selection.orders
         is_buy = chosen.is_buy[filled]
-        source = selection.source[filled]
-        wishes = pairing.Preferences.none(filled.size)
-        wishes.source_wanted[is_buy] = source[is_buy]
-        wishes.source[~is_buy] = source[~is_buy]
+        row = np.searchsorted(self._registry.account, chosen.account[filled])
+        wishes = pairing.Preferences.of(
+            is_buy,
+            selection.source[filled],
+            selection.partner[filled],
+            selection.group[filled],
+            self._registry.member_of[row],
+        )
         paired = pairing.pair(
             chosen.account[filled],
             is_buy,
             result.fills_milli_wh[filled],
-            self._node_of_account[np.searchsorted(self._registry.account, chosen.account[filled])],
+            self._node_of_account[row],
             self._parent,
             wishes,
         )
@@ -221,12 +225,18 @@ class Clearing:
                 "seller": seller,
                 "quantity_milli_wh": quantity,
                 "price_micro_per_kwh": price_of[buyer],
+                "met_at": met_at,
+                "met": met,
+                "source": source,
             }
-            for number, (buyer, seller, quantity) in enumerate(
+            for number, (buyer, seller, quantity, met_at, met, source) in enumerate(
                 zip(
                     paired.buyer.tolist(),
                     paired.seller.tolist(),
                     paired.quantity_milli_wh.tolist(),
+                    paired.met_at.tolist(),
+                    paired.met.tolist(),
+                    selection.source[filled][paired.seller_row].tolist(),
                     strict=True,
                 )
             )

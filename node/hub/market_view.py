@@ -14,13 +14,13 @@ FOREVER_S = 2**62
 class MarketView:
     """Positions and prices by account row, remembered until a round changes them."""
 
-    def __init__(self, store: Store, registry: Registry, zone: int = 0) -> None:
+    def __init__(self, store: Store, registry: Registry, n_zones: int = 1) -> None:
         self._store = store
         self._registry = registry
-        self._zone = zone
         self._positions: dict[int, NDArray[np.int64]] = {}
-        self._prices: dict[int, float] = {}
+        self._prices: dict[int, NDArray[np.float64]] = {}
         self._nothing = np.zeros(len(registry), np.int64)
+        self._unknown = np.full(n_zones, np.nan)
 
     def load(self, intervals: range, before_s: int = FOREVER_S) -> None:
         """Take over what rounds have cleared in these intervals; called after every round and at start.
@@ -37,10 +37,11 @@ class MarketView:
                 .group_by(fills.c.interval, fills.c.account, fills.c.is_buy)
             ).all()
             found = connection.execute(
-                select(prices.c.interval, prices.c.price_micro_per_kwh, rounds.c.volume_milli_wh)
+                select(
+                    prices.c.interval, prices.c.zone, prices.c.price_micro_per_kwh, rounds.c.volume_milli_wh
+                )
                 .join(rounds, (rounds.c.interval == prices.c.interval) & (rounds.c.round == prices.c.round))
                 .where(
-                    prices.c.zone == self._zone,
                     prices.c.interval >= intervals.start,
                     prices.c.interval < intervals.stop,
                     rounds.c.cleared_at_s < before_s,
@@ -54,17 +55,21 @@ class MarketView:
             assert row is not None  # fills have known accounts
             position = self._positions.setdefault(interval, np.zeros(len(self._registry), np.int64))
             position[row] += -quantity if is_buy else quantity
-        for interval, price, volume in found:
+        for interval, zone, price, volume in found:
             if volume and price is not None:
-                self._prices[interval] = float(price)
+                if interval not in self._prices:
+                    self._prices[interval] = self._unknown.copy()
+                self._prices[interval][zone] = price
 
     def positions_milli_wh(self, intervals: range) -> NDArray[np.int64]:
         """Return sold minus bought, `(n_accounts, n_intervals)`."""
         return np.stack([self._positions.get(t, self._nothing) for t in intervals], axis=1)
 
     def prices_micro_per_kwh(self, intervals: range) -> NDArray[np.float64]:
-        """Return the newest cleared price of each interval, NaN where nothing traded, `(n_intervals,)`."""
-        return np.array([self._prices.get(t, np.nan) for t in intervals])
+        """Return the newest cleared prices, NaN where nothing traded, `(n_zones, n_intervals)`."""
+        if not intervals:
+            return np.zeros((self._unknown.size, 0))
+        return np.stack([self._prices.get(t, self._unknown) for t in intervals], axis=1)
 
     def forget_before(self, interval: int) -> None:
         """Drop positions that are settled; prices stay, they are what expectations are made of."""

@@ -17,7 +17,8 @@ FEES = 1  # receives the operator's published fee
 class Registry:
     """Accounts in the order of their numbers; rows beyond the two reserved ones are members.
 
-    `account` is `(n_accounts,)`, all other fields have the same length.
+    `account` is `(n_accounts,)`, all other fields have the same length. `member_of` is a group's number, 0 for
+    none; `sources` is the sum of `1 << Source` over what an account can sell from.
     """
 
     account: NDArray[np.int64]
@@ -27,6 +28,8 @@ class Registry:
     zone: NDArray[np.int64]
     node: tuple[str, ...]
     capacity_milli_wh: NDArray[np.int64]
+    member_of: NDArray[np.int64]
+    sources: NDArray[np.int64]
 
     @classmethod
     def load(cls, connection: Connection) -> "Registry":
@@ -40,6 +43,8 @@ class Registry:
             zone=np.array([row.zone for row in rows], np.int64),
             node=tuple(row.node for row in rows),
             capacity_milli_wh=np.array([row.capacity_milli_wh for row in rows], np.int64),
+            member_of=np.array([row.member_of for row in rows], np.int64),
+            sources=np.array([row.sources for row in rows], np.int64),
         )
 
     def row(self, account: int) -> int | None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, insert, select
 from market.book import Book
 from market.errors import OrderRefused, RefusalReason
 from market.intervals import IntervalGrid
-from market.orders import Order
+from market.orders import NO_WISH, Order, Source, Wish
 from market.rounds import RoundSchedule
 from node.bus.messages import OrderBatch, Receipt, Receipts, Refusal, SignedOrder
 from node.chain import typed_data
@@ -26,6 +26,7 @@ from node.chain.typed_data import CompactSignature, Domain
 from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
+from node.hub.wishes import WishDesk
 from node.store.bulk import insert_all
 from node.store.tables_market import order_refusals, orders, rounds
 from node.store.unit_of_work import Store
@@ -70,6 +71,7 @@ class Trading:
         self._policy = policy
         self._book = book
         self._desk = desk
+        self._wishes = WishDesk(registry)
         with store.read() as connection:
             newest = connection.execute(select(func.max(orders.c.sequence))).scalar()
         self._next_sequence = 0 if newest is None else newest + 1
@@ -110,7 +112,7 @@ class Trading:
         self, connection: Connection, flat: list[SignedOrder], owners: list[int]
     ) -> tuple[list[Receipt | Refusal], list[dict[str, Any]]]:
         hashes = [self._hash(signed.order) for signed in flat]
-        answers = self._known(connection, hashes)
+        answers = self._known(connection, hashes, [signed.wish for signed in flat])
         received_at_s = int(self._clock.now_s())
         accepted: list[tuple[int, SignedOrder]] = []
         seen: dict[bytes, int] = {}
@@ -131,7 +133,7 @@ class Trading:
             answers[i] = self._receipt(hashes[i], self._next_sequence + len(accepted), received_at_s)
             accepted.append((i, signed))
         if repeats:
-            self._answer_repeats(answers, repeats, accepted)
+            self._answer_repeats(answers, repeats, accepted, flat)
         self._refuse(connection, answers, owners, received_at_s)
         rows = self._rows(accepted, hashes, answers, received_at_s)
         if rows:
@@ -143,6 +145,7 @@ class Trading:
         answers: list[Receipt | Refusal | None],
         repeats: list[tuple[int, int]],
         accepted: list[tuple[int, SignedOrder]],
+        flat: list[SignedOrder],
     ) -> None:
         """Answer orders that stand twice in one batch as if they had come in two."""
         by_lane: defaultdict[tuple[int, int], list[tuple[int, Order]]] = defaultdict(list)
@@ -161,6 +164,8 @@ class Trading:
                 newest = answers[newer[-1]]
                 assert isinstance(newest, Receipt)
                 answers[i] = _superseded(bytes.fromhex(answer.order_hash), answer.sequence, newest.sequence)
+            elif flat[i].wish != flat[first].wish:
+                answers[i] = _other_wish(bytes.fromhex(answer.order_hash), answer.sequence)
             else:
                 answers[i] = answer
 
@@ -192,6 +197,8 @@ class Trading:
                 RefusalReason.WRONG_EPOCH, f"epoch {order.epoch}: the agent's key has epoch {epoch}"
             )
         self._check_gate(order)
+        if signed.wish != NO_WISH:
+            self._wishes.check(signed.wish, row, is_buy=order.is_buy)
         if self._policy.is_signed:
             try:
                 signer = typed_data.recover_digest(order_hash, CompactSignature(signed.r, signed.vs))
@@ -231,8 +238,11 @@ class Trading:
         r, vs = typed_data.sign(self._operator, self._domain, message)
         return Receipt(order_hash.hex(), sequence, received_at_s, r, vs)
 
-    def _known(self, connection: Connection, hashes: list[bytes]) -> list[Receipt | Refusal | None]:
-        """Answer what was handed in before: the receipt it got, or that it is in force no more."""
+    def _known(
+        self, connection: Connection, hashes: list[bytes], wishes: list[Wish]
+    ) -> list[Receipt | Refusal | None]:
+        """Answer what was handed in before: its receipt, or that it is in force no more or had another wish."""
+        wish_of = dict(zip(hashes, wishes, strict=True))
         known: dict[bytes, Receipt | Refusal] = {}
         newer = orders.alias()
         by = (
@@ -246,15 +256,25 @@ class Trading:
             )
             .scalar_subquery()
         )
-        columns = (orders.c.hash, orders.c.sequence, orders.c.received_at_s, orders.c.receipt)
+        columns = (
+            orders.c.hash,
+            orders.c.sequence,
+            orders.c.received_at_s,
+            orders.c.receipt,
+            orders.c.source,
+            orders.c.partner,
+            orders.c.group,
+        )
         for at in range(0, len(hashes), 500):
             part = hashes[at : at + 500]
             for row in connection.execute(select(*columns, by.label("by")).where(orders.c.hash.in_(part))):
-                if row.by is None:
+                if row.by is not None:
+                    known[row.hash] = _superseded(row.hash, row.sequence, row.by)
+                elif Wish(Source(row.source), row.partner, row.group) != wish_of[row.hash]:
+                    known[row.hash] = _other_wish(row.hash, row.sequence)
+                else:
                     r, vs = CompactSignature.from_bytes(row.receipt)
                     known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
-                else:
-                    known[row.hash] = _superseded(row.hash, row.sequence, row.by)
         return [known.get(order_hash) for order_hash in hashes]
 
     def _refuse(
@@ -302,7 +322,9 @@ class Trading:
                     "last": order.last,
                     "quantity_milli_wh": order.quantity_milli_wh,
                     "limit_micro_per_kwh": order.limit_micro_per_kwh,
-                    "source": int(signed.source),
+                    "source": int(signed.wish.source),
+                    "partner": signed.wish.partner,
+                    "group": signed.wish.group,
                     "signature": CompactSignature(signed.r, signed.vs).to_bytes(),
                     "received_at_s": received_at_s,
                     "receipt": CompactSignature(receipt.r, receipt.vs).to_bytes(),
@@ -320,6 +342,15 @@ def _superseded(order_hash: bytes, sequence: int, newer: int) -> Refusal:
     )
 
 
+def _other_wish(order_hash: bytes, sequence: int) -> Refusal:
+    return Refusal(
+        order_hash.hex(),
+        RefusalReason.WISH,
+        f"arrived before as number {sequence} with another wish: to change it, sign the lane again with "
+        "another limit or quantity",
+    )
+
+
 BOOK_COLUMNS = (
     "sequence",
     "account",
@@ -330,6 +361,8 @@ BOOK_COLUMNS = (
     "quantity_milli_wh",
     "limit_micro_per_kwh",
     "source",
+    "partner",
+    "group",
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.profiles import shipped
+from node.profiles import servers, shipped
 from node.profiles.csv_files import Column, read_by_header, read_columns
 from node.profiles.errors import ProfileError
 from node.profiles.series import Series
@@ -29,13 +29,21 @@ class ProfileSet:
     load_w : (n_participants, n_intervals) mean consumption, W, >= 0
     solar_w : (n_participants, n_intervals) mean available generation, W, >= 0
     notes : what was filled in, one line each
+    load_steps_w, solar_steps_w : (n_participants, n_intervals, n_steps) the same inside intervals, in equal steps
     """
 
     first: int
     delivery: range
     load_w: NDArray[np.float64]
     solar_w: NDArray[np.float64]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    load_steps_w: NDArray[np.float64]
+    solar_steps_w: NDArray[np.float64]
+
+    @property
+    def n_steps(self) -> int:
+        """Return how many times power changes in an interval; 1: it is constant."""
+        return int(self.load_steps_w.shape[2])
 
     def column(self, interval: int) -> int:
         """Return the column of an interval.
@@ -124,6 +132,7 @@ class _Assembly:
     def __init__(self, scenario: Scenario, own: dict[str, Series], history_days: int) -> None:
         self._scenario = scenario
         self._own = own
+        self._step_s = scenario.load_step_s or scenario.interval_s
         self._delivery = scenario.delivery_intervals()
         length_s = scenario.interval_s
         self._end_s = self._delivery.stop * length_s
@@ -145,26 +154,26 @@ class _Assembly:
     def profile_set(self, notes: tuple[str, ...]) -> ProfileSet:
         people = self._scenario.participants
         length_s = self._scenario.interval_s
-        n_intervals = (self._end_s - self._start_s) // length_s
-        load_w = np.zeros((len(people), n_intervals))
-        solar_w = np.zeros((len(people), n_intervals))
+        shape = (len(people), (self._end_s - self._start_s) // length_s, length_s // self._step_s)
+        load_w, solar_w = np.zeros(shape), np.zeros(shape)
         for row, participant in enumerate(people):
             try:
                 if participant.load is not None:
-                    load_w[row] = self._load_w(participant.load)
+                    load_w[row] = self._load_w(participant.load).reshape(shape[1:])
                 if participant.solar is not None:
-                    solar_w[row] = self._solar_w(participant.solar)
+                    solar_w[row] = self._solar_w(participant.solar).reshape(shape[1:])
             except ProfileError as error:
                 raise ProfileError(f"participant {participant.id}: {error}") from error
-        load_w.flags.writeable = False
-        solar_w.flags.writeable = False
-        return ProfileSet(self._start_s // length_s, self._delivery, load_w, solar_w, notes)
+        means = load_w.mean(axis=2), solar_w.mean(axis=2)
+        for values in (load_w, solar_w, *means):
+            values.flags.writeable = False
+        return ProfileSet(self._start_s // length_s, self._delivery, *means, notes, load_w, solar_w)
 
     def _load_w(self, part: Load) -> NDArray[np.float64]:
         power = self._mean_power(part.profile, part.shift_weeks)
         own = self._own.get(part.profile)
         if part.yearly_kwh is not None:
-            hours = own.full_load_hours() if own else shipped.extract().full_load_hours[part.profile]
+            hours = own.full_load_hours() if own else self._shipped_hours(part.profile)
             return power * (part.yearly_kwh * 1_000 / hours)
         is_per_unit = own is None or own.is_per_unit
         if part.peak_w is not None:
@@ -179,6 +188,12 @@ class _Assembly:
                 f"profile {part.profile}: scale_pu needs values in W; these are per unit: use peak_w"
             )
         return power * part.scale_pu
+
+    def _shipped_hours(self, name: str) -> float:
+        hours = shipped.extract().full_load_hours
+        if name not in hours:
+            raise ProfileError(f"profile {name}: four weeks say nothing about a year: use peak_w")
+        return hours[name]
 
     def _solar_w(self, part: Solar) -> NDArray[np.float64]:
         own = self._own.get(part.profile)
@@ -195,16 +210,19 @@ class _Assembly:
         return self._power[key]
 
     def _read_power(self, name: str, shift_weeks: int) -> NDArray[np.float64]:
-        length_s = self._scenario.interval_s
+        step_s = self._step_s
         if name in self._own:
             shift_s = shift_weeks * WEEK_S
-            return self._own[name].mean_power(self._start_s + shift_s, self._end_s + shift_s, length_s)
-        known = (*self._own, *shipped.names())
+            return self._own[name].mean_power(self._start_s + shift_s, self._end_s + shift_s, step_s)
+        if name in servers.servers().names:
+            zone = self._scenario.zone
+            return servers.power_pu(name, self._start_s, self._end_s, step_s, zone, shift_weeks)
+        known = (*self._own, *shipped.names(), *servers.servers().names)
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3) or known
             raise ProfileError(f"no profile {name!r}; did you mean one of {', '.join(close)}?")
         if shift_weeks not in self._rows:
             self._rows[shift_weeks] = shipped.rows_for(
-                self._start_s, self._end_s, length_s, self._scenario.zone, shift_weeks
+                self._start_s, self._end_s, step_s, self._scenario.zone, shift_weeks
             )
         return shipped.power_pu(name, self._rows[shift_weeks])

@@ -26,7 +26,7 @@ UNIT = re.compile(r"^(?P<name>.*?)(?:\s*\[(?P<bracket>[^\]]+)\]|_(?P<suffix>w|kw
 TIME_HEADERS: Final = ("time", "timestamp", "unix_s", "datetime", "start")
 # Unix seconds between 1973 and 2128: milliseconds are refused instead of becoming the year 50,000.
 UNIX_S_RANGE: Final = (1e8, 5e9)
-MIN_STEP_S: Final = 60
+MIN_STEP_S: Final = 1
 MAX_STEP_S: Final = 3_600
 MAX_FILE_BYTES: Final = 200_000_000
 MISSING: Final = frozenset({"", "nan", "na", "null", "none", "-"})

@@ -13,11 +13,14 @@ from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
 from node.store import tables_devices as d
+from node.store import tables_frequency as f
 from node.store import tables_market as m
+from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
     m.participants,
     m.accounts,
+    m.groups,
     m.orders,
     m.order_refusals,
     m.rounds,
@@ -41,6 +44,13 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    f.frequency_intervals,
+    f.frequency_members,
+    f.frequency_steps,
+    v.voltage_intervals,
+    v.voltage_nodes,
+    v.tap_changes,
+    v.voltage_accounts,
 )
 
 

@@ -1,6 +1,5 @@
 """Scenarios: the file a run starts from, checked at the door."""
 
-from node.scenario.consistency import Mistake
 from node.scenario.devices import (
     BackupUnit,
     Battery,
@@ -15,11 +14,14 @@ from node.scenario.devices import (
 from node.scenario.disturbances import (
     ControllerOutage,
     InternalShort,
+    MeterOutage,
     ResistanceRise,
     StuckSensor,
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.microgrid import Microgrid
+from node.scenario.mistakes import Mistake
 from node.scenario.models import (
     ChainTerms,
     FlexibilityEvent,
@@ -37,8 +39,10 @@ from node.scenario.models import (
     Study,
     Tariff,
 )
+from node.scenario.shipped import scenario_path
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
+from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
 
 __all__ = [
     "BackupUnit",
@@ -52,8 +56,11 @@ __all__ = [
     "GeneratedHomes",
     "InternalShort",
     "KineticModule",
+    "Line",
     "Load",
     "MarketTerms",
+    "MeterOutage",
+    "Microgrid",
     "Mistake",
     "Module",
     "Node",
@@ -71,8 +78,13 @@ __all__ = [
     "Study",
     "Supercapacitor",
     "SupplyOutage",
+    "Taps",
     "Tariff",
+    "Thermostatic",
     "Topology",
+    "Transformer",
+    "Voltage",
     "build_topology",
     "load",
+    "scenario_path",
 ]

@@ -1,12 +1,9 @@
 """What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from market.units import MAX_QUANTITY_MILLI_WH
+from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -14,49 +11,40 @@ from node.scenario.devices import (
     PowerDeliveryUnit,
     Supercapacitor,
 )
-
-if TYPE_CHECKING:
-    from node.scenario.models import Participant, Scenario
+from node.scenario.mistakes import Location, Mistake
+from node.scenario.models import Participant, Scenario
 
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
-
-Location = tuple[str | int, ...]
 
 # A flywheel's drive takes a second to full power, so its bank gives half a second's energy at full power; from its
 # working point (0.65 of full) a third of the bank's energy is within reach either way, losses not counted.
 BANK_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """Something wrong at a place in the scenario, and what was expected there."""
-
-    location: Location
-    message: str
-
-
-class Inconsistent(ValueError):
-    """Fields that are fine alone do not fit together; `.mistakes` has all of them."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, m.location))}: {m.message}" for m in mistakes))
-        self.mistakes = mistakes
-
-
 def find_mistakes(scenario: Scenario) -> list[Mistake]:
     """Return every contradiction between fields, in file order by section."""
     return [
+        *_steps(scenario),
         *_tariff(scenario),
         *_chain(scenario),
         *_network(scenario),
+        *_voltage(scenario),
         *_participants(scenario),
+        *wishes.find_mistakes(scenario),
         *_events(scenario),
+        *_frequency(scenario),
         *_failures(scenario),
         *_faults(scenario),
+        *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
         *_profiles(scenario),
     ]
+
+
+def _steps(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.load_step_s is not None and scenario.interval_s % scenario.load_step_s:
+        yield Mistake(("load_step_s",), f"expected a divisor of interval_s = {scenario.interval_s}")
 
 
 def _tariff(scenario: Scenario) -> Iterator[Mistake]:
@@ -80,10 +68,34 @@ def _tariff(scenario: Scenario) -> Iterator[Mistake]:
                 f"expected at least the long price of {tariff.long_price_micro_per_kwh}: "
                 "below it anybody could earn by being out of balance",
             )
+    yield from _island_tariff(scenario)
     if abs(tariff.long_price_micro_per_kwh) > cap:
         yield Mistake(("tariff", "long_price_micro_per_kwh"), f"expected at most the price cap of {cap}")
     if scenario.market.fee_micro_per_kwh > cap:
         yield Mistake(("market", "fee_micro_per_kwh"), f"expected at most the price cap of {cap}")
+
+
+def _island_tariff(scenario: Scenario) -> Iterator[Mistake]:
+    island, cap = scenario.tariff.island, scenario.market.price_cap_micro_per_kwh
+    if island is None:
+        return
+    where: Location = ("tariff", "island")
+    for name in ("short_price_micro_per_kwh", "long_price_micro_per_kwh"):
+        if abs(getattr(island, name)) > cap:
+            yield Mistake((*where, name), f"expected at most the price cap of {cap}")
+    if island.short_price_micro_per_kwh < island.long_price_micro_per_kwh:
+        yield Mistake(
+            (*where, "short_price_micro_per_kwh"),
+            f"expected at least the island's long price of {island.long_price_micro_per_kwh}",
+        )
+    roots = {node.id for node in scenario.network if node.parent is None}
+    for i, failure in enumerate(scenario.failures):
+        if failure.kind == "supply" and failure.node not in roots and scenario.market.mechanism == "uniform":
+            yield Mistake(
+                ("failures", i, "node"),
+                "expected the root: with one price zone, island prices can only hold for all; "
+                "market.mechanism: network gives every node its own",
+            )
 
 
 def _chain(scenario: Scenario) -> Iterator[Mistake]:
@@ -134,6 +146,23 @@ def _is_in_cycle(start: str, parents: dict[str, str | None]) -> bool:
     return False
 
 
+def _voltage(scenario: Scenario) -> Iterator[Mistake]:
+    has_voltage = scenario.voltage is not None
+    for i, node in enumerate(scenario.network):
+        if has_voltage and node.parent is not None and node.line is None:
+            yield Mistake(
+                ("network", i), "expected a line to the parent: section voltage needs its impedance"
+            )
+        if node.line is not None and node.parent is None:
+            yield Mistake(("network", i, "line"), "expected none: the root hangs at the transformer")
+        elif node.line is not None and not has_voltage:
+            yield Mistake(("network", i, "line"), "expected a section voltage with it")
+    for i, participant in enumerate(scenario.participants):
+        for name in ("service", "phase"):
+            if getattr(participant, name) is not None and not has_voltage:
+                yield Mistake(("participants", i, name), "expected a section voltage with it")
+
+
 def _participants(scenario: Scenario) -> Iterator[Mistake]:
     nodes = {node.id for node in scenario.network}
     people: set[str] = set()
@@ -151,6 +180,13 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
             yield Mistake(
                 (*where, "connection_capacity_w"),
                 "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
+            )
+        if participant.levies == "net_of_fed_back" and (
+            participant.load is not None or participant.solar is not None
+        ):
+            yield Mistake(
+                (*where, "levies"),
+                "expected import: one meter cannot tell what a storage feeds back from load and solar beside it",
             )
         if participant.load is None and participant.solar is None and not participant.devices:
             yield Mistake(where, "expected a load, solar or a device")
@@ -209,10 +245,52 @@ def _events(scenario: Scenario) -> Iterator[Mistake]:
                 yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
 
 
+def _frequency(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.frequency is None:
+        return
+    people = {participant.id for participant in scenario.participants}
+    seen = {event.id for event in scenario.events}
+    taken: dict[int, str] = {}
+    per_day = 86_400 // scenario.interval_s
+    for i, service in enumerate(scenario.frequency.services):
+        where: Location = ("frequency", "services", i)
+        if service.id in seen:
+            yield Mistake((*where, "id"), f"expected a new name, {service.id!r} is taken")
+        seen.add(service.id)
+        if service.start * 60 % scenario.interval_s or service.start >= 1_440:
+            yield Mistake(
+                (*where, "start"), f"expected a border of the {scenario.interval_s} s intervals before 24:00"
+            )
+        first = service.day * per_day + service.start * 60 // scenario.interval_s
+        if first < 2:
+            yield Mistake((*where, "start"), "expected two delivery intervals before it, in which it is sold")
+        for interval in range(first, first + service.duration_intervals):
+            if taken.setdefault(interval, service.id) != service.id:
+                yield Mistake(
+                    where, f"expected an own time, {taken[interval]!r} is answered then: one at a time"
+                )
+                break
+        for j, member in enumerate(service.members or ()):
+            if member not in people:
+                yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+    for i, incident in enumerate(scenario.frequency.incidents):
+        begins_s = incident.start * 60 + incident.after_s
+        if begins_s % scenario.interval_s + incident.simulated_s > scenario.interval_s:
+            yield Mistake(
+                ("frequency", "incidents", i, "simulated_s"),
+                f"expected to end inside its interval of {scenario.interval_s} s",
+            )
+
+
 def _failures(scenario: Scenario) -> Iterator[Mistake]:
     nodes = {node.id for node in scenario.network}
+    people = {participant.id for participant in scenario.participants}
     for i, failure in enumerate(scenario.failures):
         where: Location = ("failures", i)
+        if failure.kind == "meter" and failure.participant not in people:
+            yield Mistake(
+                (*where, "participant"), f"expected the id of a participant, got {failure.participant!r}"
+            )
         if failure.start >= 1_440:
             yield Mistake((*where, "start"), "expected a time before 24:00")
         if failure.kind == "supply" and failure.node not in nodes:

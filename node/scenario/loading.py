@@ -10,7 +10,8 @@ import pydantic
 from pydantic import BaseModel
 
 from node.scenario import generated
-from node.scenario.consistency import Inconsistent, Location, Mistake
+from node.scenario.consistency import find_mistakes
+from node.scenario.mistakes import Location, Mistake
 from node.scenario.models import Scenario
 from node.scenario.yaml_positions import YamlMistake, YamlTree, parse
 
@@ -59,20 +60,24 @@ def load(
             data["generated_homes"] = {**data["generated_homes"], "count": homes}
     try:
         scenario = Scenario.model_validate(data)
-        if scenario.generated_homes is None:
-            return scenario
-        nodes, people = generated.expand(scenario.generated_homes)
-        return Scenario.model_validate(
-            {
-                **data,
-                "generated_homes": None,
-                "network": (*data["network"], *nodes),
-                "participants": (*data.get("participants", ()), *people),
-            }
-        )
+        mistakes = find_mistakes(scenario)
+        if not mistakes and scenario.generated_homes is not None:
+            nodes, people = generated.expand(scenario.generated_homes)
+            scenario = Scenario.model_validate(
+                {
+                    **data,
+                    "generated_homes": None,
+                    "network": (*data["network"], *nodes),
+                    "participants": (*data.get("participants", ()), *people),
+                }
+            )
+            mistakes = find_mistakes(scenario)
     except pydantic.ValidationError as error:
-        mistakes = [mistake for detail in error.errors() for mistake in _mistakes(detail)]
+        mistakes = [_mistake(detail) for detail in error.errors()]
         raise ScenarioError([_line(path, tree, mistake) for mistake in mistakes]) from error
+    if mistakes:
+        raise ScenarioError([_line(path, tree, mistake) for mistake in mistakes])
+    return scenario
 
 
 def _read(path: Path) -> YamlTree:
@@ -95,31 +100,29 @@ def _line(path: Path, tree: YamlTree, mistake: Mistake) -> str:
     return f"{path}:{line}:{column}: {field}: {mistake.message}"
 
 
-def _mistakes(detail: Any) -> list[Mistake]:
+def _mistake(detail: Any) -> Mistake:
     """Translate one pydantic error into our words."""
     where: Location = tuple(detail["loc"])
     kind, given = detail["type"], detail["input"]
     cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, Inconsistent):
-        return cause.mistakes
     if kind == "missing":
-        return [Mistake(where, "required, but missing")]
+        return Mistake(where, "required, but missing")
     if kind == "extra_forbidden":
-        return [Mistake(where, _unknown_field(where))]
+        return Mistake(where, _unknown_field(where))
     if kind == "model_type" or kind == "model_attributes_type":
-        return [Mistake(where, f"expected a mapping of fields, got {_shown(given)}")]
+        return Mistake(where, f"expected a mapping of fields, got {_shown(given)}")
     if kind == "union_tag_invalid":
         kinds = detail["ctx"]["expected_tags"].replace("'", "")
-        return [Mistake((*where, "kind"), f"expected one of {kinds}, got {_shown(given.get('kind'))}")]
+        return Mistake((*where, "kind"), f"expected one of {kinds}, got {_shown(given.get('kind'))}")
     if kind == "union_tag_not_found":
-        return [Mistake((*where, "kind"), "required, but missing")]
+        return Mistake((*where, "kind"), "required, but missing")
     if isinstance(cause, ValueError):
         message = str(cause)
     else:
         message = detail["msg"].replace("Input should be a ", "expected a ")
         message = message.replace("Input should be", "expected a value")
     needs_value = not isinstance(given, dict | BaseModel)
-    return [Mistake(where, f"{message}, got {_shown(given)}" if needs_value else message)]
+    return Mistake(where, f"{message}, got {_shown(given)}" if needs_value else message)
 
 
 def _shown(value: object) -> str:

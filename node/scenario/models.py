@@ -1,4 +1,7 @@
-"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain."""
+"""A scenario: who takes part, on which wires, at which tariff, under which rules of market and chain.
+
+Each field is checked here; whether sections fit together, `consistency` tells.
+"""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal, Self
@@ -8,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from market.intervals import IntervalGrid
 from market.units import MILLI_WH_PER_WH
-from node.scenario.consistency import Inconsistent, find_mistakes
 from node.scenario.devices import Device
 from node.scenario.disturbances import Failure, Fault
 from node.scenario.fields import (
@@ -22,6 +24,9 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.frequency import Frequency
+from node.scenario.microgrid import Microgrid
+from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
     "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
@@ -67,6 +72,17 @@ class PriceWindow(Strict):
     price_micro_per_kwh: PositivePrice
 
 
+class IslandTariff(Strict):
+    """Prices of imbalance in price zones that were cut off from the supplier for the whole of an interval.
+
+    Who is short pays `short_price_micro_per_kwh` (the value of lost load), who has too much earns
+    `long_price_micro_per_kwh` (usually nothing: there is nobody to take it). No levies are due then.
+    """
+
+    short_price_micro_per_kwh: PositivePrice
+    long_price_micro_per_kwh: Price = 0
+
+
 class Tariff(Strict):
     """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
 
@@ -79,6 +95,7 @@ class Tariff(Strict):
     levies_micro_per_kwh: PositivePrice = 0
     co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
     supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
+    island: IslandTariff | None = None
 
     def short_price_micro_per_kwh(self, minute_of_day: int) -> int:
         """Return the price that applies at this local minute of the day."""
@@ -101,6 +118,7 @@ class Node(Strict):
     import_cap_w: Power
     export_cap_w: Power
     grid_fee_micro_per_kwh: PositivePrice = 0
+    line: Line | None = None
 
 
 class Load(Strict):
@@ -108,6 +126,8 @@ class Load(Strict):
 
     `yearly_kwh` and `peak_w` scale a profile that is per unit of its peak; `scale_pu` multiplies a profile
     that is in watts already. `shift_weeks` takes the profile from so many weeks later, same weekday.
+    Of its power at rated voltage, `impedance_pu` follows the square of the voltage and `current_pu` the voltage;
+    the rest is constant. A `thermostatic` share has its own.
     """
 
     profile: ProfileName
@@ -115,12 +135,17 @@ class Load(Strict):
     peak_w: Power | None = None
     scale_pu: Annotated[float, Field(gt=0, le=1e6)] | None = None
     shift_weeks: Annotated[int, Field(ge=0, le=51)] = 0
+    impedance_pu: Fraction = 0.0
+    current_pu: Fraction = 0.0
+    thermostatic: Thermostatic | None = None
 
     @model_validator(mode="after")
     def _has_one_scale(self) -> Self:
         given = [n for n in ("yearly_kwh", "peak_w", "scale_pu") if getattr(self, n) is not None]
         if len(given) != 1:
             raise ValueError(f"expected exactly one of yearly_kwh, peak_w, scale_pu; got {given or 'none'}")
+        if self.impedance_pu + self.current_pu > 1:
+            raise ValueError("expected impedance_pu and current_pu of at most 1 together")
         return self
 
 
@@ -147,27 +172,42 @@ class Priorities(Strict):
 
 
 class Strategy(Strict):
-    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for."""
+    """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for.
+
+    It would like to buy from a source, and to trade with a participant or a group. Wishes are honoured where they
+    cost nobody anything: they never change what is traded, or at which price.
+    """
 
     wear_micro_per_kwh: PositivePrice = 40_000
     markup_micro_per_kwh: PositivePrice = 5_000
+    prefers_source: Literal["any", "solar", "storage"] = "any"
+    prefers_partner: Name | None = None
+    prefers_group: Name | None = None
 
 
 class Participant(Strict):
-    """A person or organisation with one account: one connection, one meter, its load, solar and devices."""
+    """A person or organisation with one account: one connection, one meter, its load, solar and devices.
+
+    `service` is its cable from the node; without `phase` it takes the same from all three. With `levies:
+    net_of_fed_back`, for connections with nothing but storage, levies are due on import less what was fed back.
+    """
 
     id: Name
     name: Annotated[str, Field(min_length=1, max_length=80)]
     kind: ParticipantKind
     node: Name
+    group: Name | None = None
     connection_capacity_w: Power
     export_capacity_w: PowerOrZero | None = None
     deposit_credits: Annotated[int, Field(ge=0, le=10**9)]
     load: Load | None = None
     solar: Solar | None = None
     priorities: Priorities = Priorities()
+    levies: Literal["import", "net_of_fed_back"] = "import"
     devices: tuple[Device, ...] = ()
     strategy: Strategy = Strategy()
+    service: Line | None = None
+    phase: Phase | None = None
 
     @property
     def export_limit_w(self) -> float:
@@ -257,7 +297,10 @@ class Study(Strict):
 
 
 class Scenario(Strict):
-    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name."""
+    """A whole scenario; see docs/SCENARIO.md. Quantities carry their unit in the field's name.
+
+    Load and sun change every `load_step_s` inside an interval; without it they are constant there.
+    """
 
     name: Name
     description: Annotated[str, Field(max_length=2_000)] = ""
@@ -266,15 +309,19 @@ class Scenario(Strict):
     start_date: date
     days: Annotated[int, Field(ge=1, le=366)] = 1
     interval_s: Literal[300, 600, 900, 1800, 3600] = 900
+    load_step_s: Annotated[int, Field(ge=10, le=1_800)] | None = None
     market: MarketTerms
     chain: ChainTerms = ChainTerms()
     tariff: Tariff
     network: Annotated[tuple[Node, ...], Field(min_length=1)]
+    voltage: Voltage | None = None
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 
@@ -286,13 +333,6 @@ class Scenario(Strict):
         except (ValueError, OSError, KeyError) as error:
             raise ValueError("expected an IANA time zone such as Europe/Berlin") from error
         return value
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        mistakes = find_mistakes(self)
-        if mistakes:
-            raise Inconsistent(mistakes)
-        return self
 
     @property
     def zone(self) -> ZoneInfo:

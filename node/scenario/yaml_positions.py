@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from node.scenario.consistency import Location
+from node.scenario.mistakes import Location
 
 Position = tuple[int, int]
 

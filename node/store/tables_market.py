@@ -36,6 +36,16 @@ accounts = Table(
     Column("zone", Integer, nullable=False),
     Column("node", String, nullable=False),  # where it hangs in the network tree
     Column("capacity_milli_wh", BigInteger, nullable=False),  # per interval, either way
+    Column("member_of", Integer, nullable=False, default=0),  # its group, 0 = none
+    Column("sources", Integer, nullable=False, default=0),  # what it can sell from: sum of 1 << Source
+)
+
+# Groups of accounts that may wish to trade among themselves: clubs, buildings, families.
+groups = Table(
+    "groups",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False, unique=True),
 )
 
 # Price zones of a network auction; none where all trade at one price.
@@ -64,7 +74,10 @@ orders = Table(
     Column("last", Integer, nullable=False),
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("limit_micro_per_kwh", BigInteger, nullable=False),
-    Column("source", Integer, nullable=False),  # preference for pairing, 0 = any
+    # The wish beside the signed order, for pairing; 0 = none.
+    Column("source", Integer, nullable=False),  # a bid would like it, an offer delivers from it
+    Column("partner", Integer, nullable=False, default=0),  # account
+    Column("group", Integer, nullable=False, default=0),
     Column("signature", LargeBinary(64), nullable=False),  # r, vs (EIP-2098)
     Column("received_at_s", BigInteger, nullable=False),
     Column("receipt", LargeBinary(64), nullable=False),  # the operator's signature
@@ -131,6 +144,9 @@ trades = Table(
     Column("seller", Integer, nullable=False),
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("price_micro_per_kwh", BigInteger, nullable=False),
+    Column("met_at", Integer, nullable=False),  # row of the network's node below which both are
+    Column("met", Integer, nullable=False),  # market.pairing.Met: whose wish paired them
+    Column("source", Integer, nullable=False),  # what the offer delivers from, 0 = not known
     Index("trades_by_buyer", "buyer"),
     Index("trades_by_seller", "seller"),
 )
@@ -142,6 +158,9 @@ tariffs = Table(
     Column("zone", Integer, primary_key=True, autoincrement=False),
     Column("short_micro_per_kwh", BigInteger, nullable=False),  # paid for what is missing
     Column("long_micro_per_kwh", BigInteger, nullable=False),  # received for what is too much
+    Column(
+        "is_island", Boolean, nullable=False, default=False
+    ),  # the zone's own prices, the supplier being away
 )
 
 readings = Table(
@@ -153,7 +172,21 @@ readings = Table(
     Column("is_substitute", Boolean, nullable=False),
     Column("signature", FixedBytes(64), nullable=False),
     Column("received_at_s", BigInteger, nullable=False),
+    # The interval with whose settlement it goes on chain: its own, or a later one where readings before it were
+    # missing; none as long as it waits for them.
+    Column("settled_in", Integer, index=True),
     Index("readings_by_account", "account", "interval"),
+)
+
+# Readings that the registrar signed instead of a meter (hub/late_readings).
+substitutes = Table(
+    "substitutes",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+    Column("expected_import_milli_wh", BigInteger, nullable=False),
+    Column("told_register_milli_wh", BigInteger),  # what the meter showed, if it told
 )
 
 curtailments = Table(
@@ -175,6 +208,7 @@ imbalances = Table(
     Column("metered_milli_wh", BigInteger, nullable=False),  # change of the register
     Column("imbalance_milli_wh", BigInteger, nullable=False),  # after what was forgiven
     Column("amount_pico", Amount, nullable=False),  # received; negative when paid
+    Column("settled_in", Integer, nullable=False, index=True),  # as its reading
 )
 
 # What one settlement transaction holds; its calldata and fate are in the outbox.
@@ -201,6 +235,8 @@ flex_events = Table(
     Column("revenue_pico", Amount, nullable=False),
     Column("root", Hash32, nullable=False),  # of the baselines
     Column("state", String, nullable=False),  # planned, opened, recorded, paid, refunded
+    Column("split", String, nullable=False),  # contract, or how its buyer itself splits it: pro_rata, shapley
+    Column("score_ppm", Integer),  # how well a frequency service was delivered, in millionths
 )
 
 flex_members = Table(
@@ -209,6 +245,8 @@ flex_members = Table(
     Column("event_id", ForeignKey("flex_events.id"), primary_key=True),
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("baseline_milli_wh", BigInteger, nullable=False),  # expected net export during the event
-    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive
+    Column("reserved_milli_wh", BigInteger),  # power sold as reserve, times the service's length
+    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive; or by telemetry
+    Column("due_pico", Amount),  # what a buyer that splits itself owes
     Column("paid_pico", Amount),
 )

@@ -16,8 +16,9 @@ import pytest
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from node.cli import SCENARIOS, _os_reason, app
+from node.cli import _os_reason, app
 from node.report.export import EXPORTED
+from node.scenario import shipped
 from node.store.tables_chain import chain_accounts
 from node.store.unit_of_work import Store
 
@@ -50,7 +51,7 @@ def corner(folder: Path, old: str = "", new: str = "") -> Path:
 # ------------------------------------------------------------------ checkconfig
 
 
-@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(shipped.FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_scenario_is_right_and_found_by_its_name(path):
     status, out, err = symgrid("checkconfig", path.stem)
     assert (status, err) == (0, "")

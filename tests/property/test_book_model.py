@@ -57,6 +57,8 @@ def batch_of(batch, sequence):
         quantity,
         quantity * 7,
         np.zeros(n, int),
+        np.zeros(n, int),
+        np.zeros(n, int),
     )
     return dict(zip(COLUMNS, values, strict=True))
 

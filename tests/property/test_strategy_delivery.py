@@ -77,7 +77,7 @@ def per_account(batch, is_buy, interval):
 
 def assert_sound(batch, outlook, round_index):
     """Bounds that hold for every batch."""
-    for order in to_orders(batch, np.ones(len(batch), np.int64)):
+    for order, _ in to_orders(batch, np.ones(len(batch), np.int64)):
         order.check()
     assert (batch.lane // 8 == round_index).all()
     rows, columns = batch.account - 2, batch.interval - outlook.first

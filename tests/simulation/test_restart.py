@@ -7,7 +7,8 @@ from sqlalchemy import select, text
 
 from node import profiles
 from node.chain.sender import SettlementHalted
-from node.community import WrongCommunity, open_community
+from node.community import open_community
+from node.data_folder import WrongCommunity
 from node.hub.clearing import Clearing
 from node.report import export
 from node.scenario import load

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from node import verify
-from node.audit.bundle import Bundle, FillLine, columns, decode, encode, file_name
+from node.audit.bundle import Bundle, decode, encode, file_name
 from node.audit.commitment import bundle_hash, decode_note, encode_note, noticeboard
 from node.audit.intervals import Auditor
+from node.audit.lines import FillLine, columns
 from node.audit.publishing import BundleChanged, Frame, Publisher, network_of, render
 from node.audit.record import ChainRecord
 from node.bus.messages import CurtailmentNotice
@@ -75,7 +76,10 @@ def replayed(community: Community) -> ChainRecord:
 
 def frame(community: Community) -> Frame:
     topology, account = community.plant.topology, community.registry.account
-    network = network_of(topology.ids, topology.parent, account, topology.node_of_participant)
+    known = community.registry
+    network = network_of(
+        topology.ids, topology.parent, account, topology.node_of_participant, known.member_of, known.sources
+    )
     return Frame(community.domain, network)
 
 
@@ -218,6 +222,8 @@ CHANGES = [
     ("a price", prices, {"price_micro_per_kwh": prices.c.price_micro_per_kwh + 1}, "price is .* recomputed"),
     ("a bound", prices, {"high_micro_per_kwh": prices.c.high_micro_per_kwh + 1}, "high is .* recomputed"),
     ("a trade", trades, {"quantity_milli_wh": trades.c.quantity_milli_wh - 1}, "trade .* recomputed"),
+    ("whose wish a trade was", trades, {"met": trades.c.met + 1}, "trade .*: met is .* recomputed"),
+    ("an order's wish", orders, {"partner": 2**33}, "order .*: partner .* is out of range"),
     ("a book root", rounds, {"book_root": bytes(32)}, "book root is .* recomputed"),
     ("a cut", rounds, {"next_sequence": 0}, "but its cut leaves it out"),
     ("a volume", rounds, {"volume_milli_wh": rounds.c.volume_milli_wh + 1}, "volume .* recomputed"),

@@ -1,7 +1,8 @@
 """Bidding: turn an account's merit order into signed-to-be orders on a few lanes.
 
 The account's supply curve is cut at its position (left of it the account buys, right of it it sells) and
-at zero net export (an import pays the levy, whoever sold the energy, so it is worth that much less).
+at zero net export (an import pays the levy, whoever sold the energy, so it is worth that much less; a storage
+that gets levies back on what it feeds back asks for that much less).
 What no storage can move is bid just below the supplier's short tariff, or offered just above the long one.
 """
 
@@ -11,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from market.orders import Order
+from market.orders import Order, Source
 from market.units import MILLI_WH_PER_WH
 from node.agent.strategy.errors import InvalidOutlook
 from node.agent.strategy.merit import MeritOrder, deliverable_room, merit_order, planned_room, position_wh
@@ -21,6 +22,7 @@ from node.agent.strategy.storages import StorageFleet
 
 Ints = NDArray[np.int64]
 
+_SOURCES = tuple(Source)
 LANES_PER_SIDE = 4
 LANES_PER_ROUND = 2 * LANES_PER_SIDE
 # Share of the supplier's spread by which loads undercut its short tariff, and surplus its long one: what the
@@ -40,6 +42,8 @@ class OrderBatch:
         As in `market.orders.Order`; the limit is all-in.
     is_buy : NDArray[np.bool_]
         Side.
+    source : Ints
+        `market.orders.Source` that an offer delivers from; ANY for bids, and for what comes from several.
     """
 
     account: Ints
@@ -48,6 +52,7 @@ class OrderBatch:
     interval: Ints
     quantity_milli_wh: Ints
     limit_micro_per_kwh: Ints
+    source: Ints
 
     def __len__(self) -> int:
         return int(self.account.size)
@@ -119,8 +124,8 @@ def intraday_orders(
     return _orders(outlook, places, merit, round_index, min_quantity_milli_wh)
 
 
-def to_orders(batch: OrderBatch, epoch: Ints) -> list[Order]:
-    """Return the batch as `market.orders.Order`s; neighbours that differ only in time become one order.
+def to_orders(batch: OrderBatch, epoch: Ints) -> list[tuple[Order, Source]]:
+    """Return orders and what they deliver from; neighbours that differ only in time become one order.
 
     Parameters
     ----------
@@ -137,6 +142,7 @@ def to_orders(batch: OrderBatch, epoch: Ints) -> list[Order]:
             batch.lane,
             batch.quantity_milli_wh,
             batch.limit_micro_per_kwh,
+            batch.source,
         )
     ]
     interval = batch.interval[order]
@@ -148,8 +154,8 @@ def to_orders(batch: OrderBatch, epoch: Ints) -> list[Order]:
     first = np.flatnonzero(is_new)
     last = np.append(first[1:], interval.size) - 1
     return [
-        Order(account, epoch_, is_buy, lane, start, end, quantity, limit)
-        for account, epoch_, is_buy, lane, quantity, limit, start, end in zip(
+        (Order(account, epoch_, is_buy, lane, start, end, quantity, limit), _SOURCES[source])
+        for account, epoch_, is_buy, lane, quantity, limit, source, start, end in zip(
             *(values[first].tolist() for values in columns),
             interval[first].tolist(),
             interval[last].tolist(),
@@ -170,7 +176,6 @@ def _orders(
     export_cap = outlook.export_cap_w[rows] * outlook.hours
     short = outlook.short_micro_per_kwh[rows, columns]
     long = outlook.long_micro_per_kwh[rows, columns]
-    levy = outlook.levy_micro_per_kwh[rows]
     edge = EDGE_PU * (short - long)
 
     must = np.arange(position.size)
@@ -185,31 +190,39 @@ def _orders(
         np.clip(high_cut, step_low, step_high),
         step_high,
     ]
-    keys, quantities, limits, sides = (
+    # What is left over while all storages charge is sun; so is what they leave by not charging.
+    is_surplus = position >= 0
+    keys, quantities, limits, sides, sources = (
         [must, must],
         [position - highest, lowest - position],
         [short - edge, long + edge],
         [True, False],
+        [np.zeros(must.size, np.int64), np.where(is_surplus, int(Source.SOLAR), int(Source.ANY))],
     )
     for low, high in pairwise(cuts):
         middle = 0.5 * (low + high)
-        worth = merit.worth - np.where(middle < 0, levy[merit.key], 0.0)
+        worth = merit.worth - outlook.levy_at(rows[merit.key], middle)
         is_buy = middle < position[merit.key]
+        delivered = np.where(merit.is_charge, int(Source.SOLAR), int(Source.STORAGE))
+        delivered = np.where(middle > 0, delivered, int(Source.ANY))
         for side in (True, False):
             keys.append(merit.key)
             quantities.append(np.where(is_buy == side, high - low, 0.0))
             limits.append(worth)
             sides.append(side)
+            sources.append(np.where(side, int(Source.ANY), delivered))
     key = np.concatenate(keys)
     quantity = np.concatenate(quantities)
+    source = np.concatenate(sources)
     limit = np.concatenate(limits)
     is_buy = np.repeat(np.array(sides), [k.size for k in keys])
     # No one sells below the long tariff or buys above the short one, so such orders could never fill.
     can_fill = np.where(is_buy, limit > long[key], limit < short[key])
     keep = (quantity * MILLI_WH_PER_WH >= min_milli_wh) & can_fill
-    key, quantity, limit, is_buy = key[keep], quantity[keep], limit[keep], is_buy[keep]
+    key, quantity, limit = key[keep], quantity[keep], limit[keep]
+    is_buy, source = is_buy[keep], source[keep]
     limit = np.where(is_buy, np.minimum(limit, (short - edge)[key]), np.maximum(limit, (long + edge)[key]))
-    return _on_lanes(outlook, places, key, quantity, limit, is_buy, round_index)
+    return _on_lanes(outlook, places, key, quantity, limit, is_buy, source, round_index)
 
 
 def _on_lanes(
@@ -219,6 +232,7 @@ def _on_lanes(
     quantity_wh: Floats,
     limit: Floats,
     is_buy: NDArray[np.bool_],
+    source: Ints,
     round_index: int,
 ) -> OrderBatch:
     """Number pieces of each account, interval and side by eagerness; merge what has no lane of its own."""
@@ -239,6 +253,9 @@ def _on_lanes(
     )
     # The least eager limit of a merged lane is the one that no part of it loses by.
     last = np.append(first[1:], slot.size) - 1
+    lowest, highest = (
+        f.reduceat(source[order], first) if first.size else first for f in (np.minimum, np.maximum)
+    )
     chosen = key[order][first]
     side = is_buy[order][first]
     lane = round_index * LANES_PER_ROUND + np.where(side, 0, LANES_PER_SIDE) + rank[first]
@@ -249,6 +266,7 @@ def _on_lanes(
         interval=outlook.first + places[chosen % places.size],
         quantity_milli_wh=np.add.reduceat(milli_wh, first) if first.size else np.empty(0, dtype=np.int64),
         limit_micro_per_kwh=limit_micro[last] if first.size else np.empty(0, dtype=np.int64),
+        source=np.where(lowest == highest, lowest, int(Source.ANY)),
     )
 
 

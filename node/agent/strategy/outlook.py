@@ -5,16 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from market.network_auction_tree import MarketTree
+from node.agent.strategy.areas import expect
 from node.agent.strategy.errors import InvalidOutlook
 
 Floats = NDArray[np.float64]
 
 SECONDS_PER_HOUR = 3_600.0
 
-
-# Width of the zone in which the community counts as balanced, relative to load plus solar: forecasts of
-# single intervals are not better than that (seasonal-naive errors of aggregated homes are 10 to 20 %).
-BALANCED_ZONE_PU = 0.1
 
 # How far an agent trusts yesterday's clearing prices over the prior. Little: a price tells who was on the
 # margin, not how much there was. Storages that were short of surplus yesterday bid its price up; believing
@@ -39,16 +37,25 @@ class Outlook:
     load_wh, solar_wh : Floats
         Forecast per account and interval, `(n_accounts, n_intervals)`.
     short_micro_per_kwh, long_micro_per_kwh : Floats
-        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`.
+        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`; the
+        latter less what is likely to be curtailed behind a full edge.
+    zone : NDArray[np.int64]
+        Price zone of each account, `(n_accounts,)`.
     price_micro_per_kwh : Floats
-        Expected net clearing price, `(n_intervals,)`.
+        Expected net clearing price by zone, `(n_zones, n_intervals)`.
     levy_micro_per_kwh : Floats
         Due on metered import whoever sold it, `(n_accounts,)`.
+    levy_back_micro_per_kwh : Floats
+        Part of it that a storage gets back on what it feeds back, `(n_accounts,)`.
     fee_micro_per_kwh : float
         The operator's fee, each side.
     surplus_wh, deficit_wh : Floats
-        How much the community's storages together can buy, and sell, at about that price, `(n_intervals,)`;
-        infinite in a deep market.
+        How much the storages of the zone's area together can buy, and sell, at about that price,
+        `(n_zones, n_intervals)`; infinite in a deep market.
+    room_in_wh, room_out_wh : Floats
+        How much more the network carries between the zone and the rest of its area, `(n_zones, n_intervals)`.
+    area : NDArray[np.int64]
+        Area of one price to which each zone belongs, `(n_zones, n_intervals)`: see `areas`.
     position_milli_wh : NDArray[np.int64]
         Sold minus bought so far, `(n_accounts, n_intervals)`.
     """
@@ -62,11 +69,16 @@ class Outlook:
     solar_wh: Floats
     short_micro_per_kwh: Floats
     long_micro_per_kwh: Floats
+    zone: NDArray[np.int64]
     price_micro_per_kwh: Floats
     levy_micro_per_kwh: Floats
+    levy_back_micro_per_kwh: Floats
     fee_micro_per_kwh: float
     surplus_wh: Floats
     deficit_wh: Floats
+    room_in_wh: Floats
+    room_out_wh: Floats
+    area: NDArray[np.int64]
     position_milli_wh: NDArray[np.int64]
 
     @classmethod
@@ -82,9 +94,12 @@ class Outlook:
         short_micro_per_kwh: ArrayLike,
         long_micro_per_kwh: ArrayLike,
         *,
+        zone: ArrayLike = 0,
+        tree: MarketTree | None = None,
         price_micro_per_kwh: ArrayLike | None = None,
         price_trust_pu: float = PRICE_TRUST_PU,
         levy_micro_per_kwh: ArrayLike = 0.0,
+        levy_back_micro_per_kwh: ArrayLike = 0.0,
         fee_micro_per_kwh: float = 0.0,
         is_deep: bool = False,
         position_milli_wh: ArrayLike = 0,
@@ -93,8 +108,13 @@ class Outlook:
 
         Parameters
         ----------
+        zone : ArrayLike
+            Price zone of each account.
+        tree : MarketTree | None
+            The zones' network; None where all trade at one price.
         price_micro_per_kwh : ArrayLike | None
-            Expected net price; NaN or None where nothing is known: the prior of `prior_price` stands in.
+            Expected net price, `(n_intervals,)` or `(n_zones, n_intervals)`; NaN or None where nothing is known:
+            the prior of `areas.expect` stands in.
         price_trust_pu : float
             How far to trust that price over the prior: 0 not at all, 1 entirely (a published forecast).
         is_deep : bool
@@ -141,17 +161,34 @@ class Outlook:
                 f"long tariff at {where} is {long[tuple(where)]}, above the short tariff "
                 f"{short[tuple(where)]}: need long <= short"
             )
+        levy = table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,))
+        levy_back = table(levy_back_micro_per_kwh, "levy_back_micro_per_kwh", (n,))
+        if ((levy_back < 0) | (levy_back > levy)).any():
+            row = int(np.argmax((levy_back < 0) | (levy_back > levy)))
+            raise InvalidOutlook(
+                f"levy_back_micro_per_kwh at [{row}] is {levy_back[row]}: need 0..{levy[row]}"
+            )
         position = np.broadcast_to(np.asarray(position_milli_wh, dtype=np.int64), (n, horizon))
-        prior = prior_price(solar - load, load + solar, short, long)
-        known = (
-            np.full(horizon, np.nan)
-            if price_micro_per_kwh is None
-            else np.asarray(price_micro_per_kwh, dtype=float)
+        n_zones = 1 if tree is None else tree.n_nodes
+        zones = np.broadcast_to(np.asarray(zone, dtype=np.int64), (n,))
+        if n and not 0 <= int(zones.min()) <= int(zones.max()) < n_zones:
+            raise InvalidOutlook(f"zones range over {zones.min()}..{zones.max()}: need 0..{n_zones - 1}")
+        areas = expect(
+            _by_zone(solar - load, zones, n_zones),
+            _by_zone(load + solar, zones, n_zones),
+            _mean_by_zone(short, zones, n_zones),
+            _mean_by_zone(long, zones, n_zones),
+            tree,
         )
-        if known.shape != (horizon,):
-            raise InvalidOutlook(f"price_micro_per_kwh has shape {known.shape}: need ({horizon},)")
-        community_wh = (solar - load).sum(axis=0)
-        deep = np.full(horizon, np.inf)
+        prior = areas.price_micro_per_kwh
+        # What the network cannot take earns nothing; a negative price is owed for the whole of it.
+        long = np.where(long > 0, long * areas.kept_pu[zones], long)
+        known = np.asarray(np.nan if price_micro_per_kwh is None else price_micro_per_kwh, dtype=float)
+        if known.ndim and known.shape not in ((horizon,), (n_zones, horizon)):
+            raise InvalidOutlook(
+                f"price_micro_per_kwh has shape {known.shape}: need ({horizon},) or ({n_zones}, {horizon})"
+            )
+        deep = np.full((n_zones, horizon), np.inf)
         return cls(
             first=int(first),
             length_s=int(length_s),
@@ -162,11 +199,16 @@ class Outlook:
             solar_wh=solar,
             short_micro_per_kwh=short,
             long_micro_per_kwh=long,
+            zone=zones,
             price_micro_per_kwh=np.where(np.isfinite(known), prior + price_trust_pu * (known - prior), prior),
-            levy_micro_per_kwh=table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,)),
+            levy_micro_per_kwh=levy,
+            levy_back_micro_per_kwh=levy_back,
             fee_micro_per_kwh=float(fee_micro_per_kwh),
-            surplus_wh=deep if is_deep else np.maximum(community_wh, 0.0),
-            deficit_wh=deep if is_deep else np.maximum(-community_wh, 0.0),
+            surplus_wh=deep if is_deep else areas.surplus_wh,
+            deficit_wh=deep if is_deep else areas.deficit_wh,
+            room_in_wh=areas.room_in_wh,
+            room_out_wh=areas.room_out_wh,
+            area=areas.area,
             position_milli_wh=position,
         )
 
@@ -185,28 +227,24 @@ class Outlook:
         """Length of an interval in hours: Wh = W * hours."""
         return self.length_s / SECONDS_PER_HOUR
 
+    def levy_at(self, account: NDArray[np.int64], net_export_wh: Floats) -> Floats:
+        """Return what an injected kilowatt-hour saves of levies where accounts export so much, like its arguments."""
+        return np.where(
+            net_export_wh < 0, self.levy_micro_per_kwh[account], self.levy_back_micro_per_kwh[account]
+        )
+
     @property
     def net_export_wh(self) -> Floats:
         """Expected export minus import of each account before its storages act."""
         return self.solar_wh - self.load_wh
 
 
-def prior_price(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats) -> Floats:
-    """Return the net price to expect of a community that nobody has traded in yet, `(n_intervals,)`.
+def _by_zone(values: Floats, zone: NDArray[np.int64], n_zones: int) -> Floats:
+    """Return the sums over the accounts of each zone, `(n_zones, n_intervals)`."""
+    return np.stack([values[zone == z].sum(axis=0) for z in range(n_zones)])
 
-    Parameters
-    ----------
-    net_wh, gross_wh, short, long : Floats
-        Expected net export, load plus solar, and the supplier's tariffs, all `(n_accounts, n_intervals)`.
 
-    Notes
-    -----
-    In a uniform-price auction the long side of the market sets the price: surplus pushes it to what the
-    supplier pays, deficit to what the supplier charges. Between the two it moves linearly over a zone of
-    `BALANCED_ZONE_PU` around balance.
-    """
-    zone = np.maximum(gross_wh.sum(axis=0) * BALANCED_ZONE_PU, 1e-9)
-    scarcity = np.clip(0.5 - net_wh.sum(axis=0) / (2 * zone), 0.0, 1.0)
-    low, high = long.mean(axis=0), short.mean(axis=0)
-    price: Floats = low + (high - low) * scarcity
-    return price
+def _mean_by_zone(values: Floats, zone: NDArray[np.int64], n_zones: int) -> Floats:
+    """Return the means over the accounts of each zone; the mean over all where a zone has none."""
+    chosen = [values[zone == z] for z in range(n_zones)]
+    return np.stack([(rows if rows.size else values).mean(axis=0) for rows in chosen])

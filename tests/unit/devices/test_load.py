@@ -59,3 +59,56 @@ def test_rebound_never_exceeds_the_rated_power_nor_falls_below_the_base() -> Non
     base = np.asarray([500.0, 5_000.0])
     demand = thermostatic_demand_w(base, np.asarray([9e9, 9e9]), np.full(2, 600.0), np.full(2, 2_000.0), 60.0)
     np.testing.assert_array_equal(demand, [2_000.0, 5_000.0])
+
+
+def heater(tau_s: float, recovery_s: float = 1800.0, v_pu: float = 0.95):
+    """A resistive heater of 1 kW need at a voltage: fleet, first state and inputs."""
+    spec = catalogue.thermostatic_load(
+        "heat", 50_000.0, thermal_time_s=tau_s, recovery_time_s=recovery_s, impedance_share=1.0
+    )
+    params = build_fleet([spec])
+    quiet = FleetInputs.quiet(1)
+    inputs = dataclasses.replace(quiet, load_demand_w=np.asarray([1_000.0]), v_pu=v_pu)
+    return params, initial_state(params), inputs
+
+
+def run(params, state, inputs, hours: float, dt_s: float = 60.0):
+    """Run a fleet; return its state and the energy of every step, Wh."""
+    used = []
+    for _ in range(round(hours * 3600 / dt_s)):
+        state, flows = fleet.step(params, state, inputs, np.asarray([-np.inf]), dt_s)
+        assert flows.unserved_wh[0] == 0.0  # nobody denied anything
+        used.append(flows.sink_wh[0])
+    return state, np.array(used)
+
+
+def test_a_thermostat_gives_back_what_a_lower_voltage_saved() -> None:
+    """A room that loses nothing: first 1 - v² is saved, in the end nothing is."""
+    params, state, inputs = heater(1e15)
+    _, used = run(params, state, inputs, 24)
+    assert used[0] * 60 == pytest.approx(902.5, rel=1e-3)
+    assert used[-1] * 60 == pytest.approx(1_000.0, rel=1e-6)
+
+
+def test_in_the_long_run_a_leaky_room_keeps_a_part_of_the_saving() -> None:
+    """dD/dt = 0: drawn = z·need·(1 + τ/τ_r)/(1 + z·τ/τ_r)."""
+    params, state, inputs = heater(7_200.0)
+    _, used = run(params, state, inputs, 24)
+    z, ratio = 0.95**2, 4.0
+    assert used[-1] * 60 == pytest.approx(1_000.0 * z * (1 + ratio) / (1 + z * ratio), rel=2e-3)
+
+
+def test_back_at_nominal_voltage_a_thermostat_catches_up_what_it_lacked() -> None:
+    params, state, inputs = heater(1e15)
+    state, used = run(params, state, inputs, 1)
+    lacking = 1_000.0 - used.sum()
+    assert state.deferred_wh[0] == pytest.approx(lacking, rel=1e-9)
+    _, later = run(params, state, dataclasses.replace(inputs, v_pu=1.0), 12)
+    assert later.sum() - 12_000.0 == pytest.approx(lacking, rel=1e-3)
+
+
+def test_above_nominal_voltage_a_thermostat_draws_its_need_and_no_more() -> None:
+    params, state, inputs = heater(7_200.0, v_pu=1.05)
+    state, used = run(params, state, inputs, 2)
+    np.testing.assert_allclose(used, 1_000.0 / 60, rtol=1e-12)
+    assert state.deferred_wh[0] == 0.0

@@ -13,7 +13,7 @@ def columns(*rows, sequence=0):
     """Rows of (account, lane, first, last, quantity, limit, is_buy)."""
     table = {name: [] for name in COLUMNS}
     for i, (account, lane, first, last, quantity, limit, is_buy) in enumerate(rows):
-        values = (sequence + i, account, is_buy, lane, first, last, quantity, limit, 0)
+        values = (sequence + i, account, is_buy, lane, first, last, quantity, limit, 0, 0, 0)
         for name, value in zip(COLUMNS, values, strict=True):
             table[name].append(value)
     return {name: np.array(values) for name, values in table.items()}

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import linprog
 
 from market.errors import MarketError
 from market.orders import Source
-from market.pairing import NO_WISH, Preferences, Trades, pair
+from market.pairing import NO_WISH, Met, Preferences, Trades, pair
 
 # 0 is the root, 1 and 2 are streets, 3..6 are homes.
 STREETS = np.array([-1, 0, 0, 1, 1, 2, 2])
@@ -176,3 +179,101 @@ def test_what_cannot_be_paired_is_refused(
 ) -> None:
     with pytest.raises(MarketError, match=message):
         pair(*arrays(*rows), parent)
+
+
+# ------------------------------------------------------------------ wishes cost nobody anything
+
+STREET = np.array([-1, 0, 0])
+
+
+@st.composite
+def wishful_fills(draw: st.DrawFn) -> tuple[tuple, Preferences]:
+    """Fills at a root and two streets, in balance, whose rows wish for anything."""
+    n = draw(st.integers(2, 10))
+    whole = st.lists(st.integers(0, 12), min_size=n, max_size=n)
+    fill, is_buy = np.array(draw(whole)), np.array(draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    is_buy[0], is_buy[1] = True, False
+    gap = int(fill[is_buy].sum() - fill[~is_buy].sum())
+    fill[1 if gap > 0 else 0] += abs(gap)
+
+    def column(low: int, high: int) -> NDArray[np.int64]:
+        return np.array(draw(st.lists(st.integers(low, high), min_size=n, max_size=n)), np.int64)
+
+    account, node = column(2, 5), column(0, 2)
+    wishes = Preferences.of(
+        is_buy, column(0, 2), np.where(column(0, 1), column(2, 5), 0), column(0, 2), column(0, 2)
+    )
+    return (account, is_buy, fill, node, STREET), wishes
+
+
+def energy_of(trades: Trades, met: Met, at: int) -> int:
+    return int(trades.quantity_milli_wh[(trades.met == met) & (trades.met_at == at)].sum())
+
+
+@given(wishful_fills())
+def test_wishes_change_no_rows_energy_nor_how_far_it_goes(case) -> None:
+    fills, wishes = case
+    plain, wishful = pair(*fills), pair(*fills, wishes)
+    assert met_of(plain) == met_of(wishful)
+    assert (plain.met == Met.NEAREST).all()
+
+
+@given(wishful_fills())
+def test_the_same_fills_and_wishes_give_the_same_trades(case) -> None:
+    fills, wishes = case
+    first, second = pair(*fills, wishes), pair(*(np.array(part) for part in fills), wishes)
+    for name in Trades.__slots__:
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+
+
+@given(wishful_fills())
+def test_what_is_said_to_be_a_wish_is_one(case) -> None:
+    fills, wishes = case
+    trades = pair(*fills, wishes)
+    for met, b, s in zip(trades.met, trades.buyer_row, trades.seller_row, strict=True):
+        account = fills[0]
+        assert {
+            Met.NEAREST: True,
+            Met.BUYERS_PARTNER: wishes.partner[b] == account[s],
+            Met.SELLERS_PARTNER: wishes.partner[s] == account[b],
+            Met.BUYERS_GROUP: wishes.group[b] == wishes.member_of[s] >= 0,
+            Met.SELLERS_GROUP: wishes.group[s] == wishes.member_of[b] >= 0,
+            Met.BUYERS_SOURCE: wishes.source_wanted[b] == wishes.source[s] > 0,
+        }[Met(met)]
+
+
+@given(wishful_fills())
+def test_wishes_of_buyers_for_partners_get_all_that_any_pairing_at_the_node_could_give(case) -> None:
+    """Maximum flow from what meets of wishing buyers to what meets of those they wish for (linear programme)."""
+    fills, wishes = case
+    account, is_buy, *_ = fills
+    meets, trades = met_of(pair(*fills)), pair(*fills, wishes)
+    for at in range(STREET.size):
+        here = {row: quantity for (row, node), quantity in meets.items() if node == at}
+        pairs = [
+            (b, s)
+            for b in here
+            for s in here
+            if is_buy[b] and not is_buy[s] and wishes.partner[b] == account[s]
+        ]
+        most = 0.0
+        if pairs:
+            limits = np.array([[row in pair_ for pair_ in pairs] for row in here], float)
+            solved = linprog(-np.ones(len(pairs)), A_ub=limits, b_ub=list(here.values()), method="highs")
+            most = -solved.fun
+        assert energy_of(trades, Met.BUYERS_PARTNER, at) == round(most)
+
+
+@given(wishful_fills())
+def test_no_two_rows_that_wish_for_each_other_are_both_left_to_the_nearest(case) -> None:
+    fills, wishes = case
+    account, trades = fills[0], pair(*fills, wishes)
+    rest = trades.met == Met.NEAREST
+    for at in range(STREET.size):
+        left = rest & (trades.met_at == at)
+        for b in trades.buyer_row[left]:
+            for s in trades.seller_row[left]:
+                assert wishes.partner[b] != account[s] and wishes.partner[s] != account[b]
+                assert not 0 <= wishes.group[b] == wishes.member_of[s]
+                assert not 0 <= wishes.group[s] == wishes.member_of[b]
+                assert not 0 < wishes.source_wanted[b] == wishes.source[s]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.scenario import ScenarioError, build_topology, load
+from market.orders import NO_WISH, Source, Wish
+from node.scenario import ScenarioError, build_topology, load, wishes
+from node.scenario.consistency import find_mistakes
 from node.scenario.devices import Flywheel, Supercapacitor
 from node.scenario.models import Scenario
 from node.scenario.schema import schema_text
@@ -93,8 +95,9 @@ def test_network_auction_takes_as_many_nodes_as_the_contract_has_zones(tmp_path:
     scenario = Scenario.model_validate_json(json.dumps(content))
     assert [zone.zone for zone in price_zones(scenario)] == list(range(32))
     content["network"].append({"id": "last", "parent": root, "import_cap_w": 1.0, "export_cap_w": 1.0})
-    with pytest.raises(ValueError, match="at most 32 nodes for a network auction"):
-        Scenario.model_validate_json(json.dumps(content))
+    (mistake,) = find_mistakes(Scenario.model_validate_json(json.dumps(content)))
+    assert mistake.location == ("network",)
+    assert "at most 32 nodes for a network auction" in mistake.message
     content["market"]["mechanism"] = "uniform"
     assert price_zones(Scenario.model_validate_json(json.dumps(content))) == ()
 
@@ -343,3 +346,49 @@ def test_topology_puts_parents_before_children_and_connections_last() -> None:
     assert (topology.import_cap_w[topology.node_of_participant] == 17_250).all()
     third_cable = topology.ids.index("cable-0003")
     assert (topology.parent[topology.node_of_participant[50:]] == third_cable).all()
+
+
+NEIGHBOUR = """\
+  - id: ben
+    name: Ben
+    kind: home
+    node: feeder
+    group: club
+    connection_capacity_w: 17_250
+    deposit_credits: 50
+    load: {profile: H0-B, yearly_kwh: 3_500}
+    strategy: {%s}
+events:"""
+
+
+def test_wishes_become_numbers_of_accounts_and_groups(tmp_path: Path) -> None:
+    text = SMALL.replace("name: Anna", "name: Anna\n    group: club")
+    wish = "prefers_partner: anna, prefers_group: club, prefers_source: storage"
+    scenario = read(tmp_path, text.replace("events:", NEIGHBOUR % wish))
+    assert wishes.groups(scenario) == ["club"]
+    assert wishes.member_of(scenario) == [1, 1]
+    assert wishes.wishes(scenario, 2) == [NO_WISH, Wish(Source.STORAGE, partner=2, group=1)]
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ("prefers_partner: ben", "expected the id of another participant, got 'ben'"),
+        ("prefers_partner: zoe", "expected the id of another participant, got 'zoe'"),
+        ("prefers_group: club", "expected a group with another member, got 'club'"),
+        ("prefers_source: solar", "expected what another participant has, got 'solar'"),
+    ],
+)
+def test_a_wish_that_nobody_can_meet_is_a_mistake(tmp_path: Path, wish: str, told: str) -> None:
+    (mistake,) = mistakes(tmp_path, SMALL.replace("events:", NEIGHBOUR % wish))
+    assert told in mistake
+
+
+def test_only_connections_with_nothing_but_storage_owe_levies_net_of_what_they_feed_back(
+    tmp_path: Path,
+) -> None:
+    text = SMALL.replace("name: Anna", "name: Anna\n    levies: net_of_fed_back")
+    (mistake,) = mistakes(tmp_path, text)
+    assert "participants[0].levies: expected import: one meter cannot tell" in mistake
+    alone = read(tmp_path, text.replace("    load: {profile: H0-A, yearly_kwh: 3_500}\n", ""))
+    assert alone.participants[0].levies == "net_of_fed_back"

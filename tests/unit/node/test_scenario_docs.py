@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from node.profiles import shipped
+from node.profiles import servers, shipped
 from node.profiles.csv_files import read_by_header
 from node.scenario.models import Scenario
 
@@ -21,6 +21,7 @@ def test_every_section_of_the_format_is_described() -> None:
 def test_every_shipped_profile_is_named() -> None:
     paragraph = TEXT[TEXT.index("**Shipped**") : TEXT.index("A date of any year")]
     assert set(shipped.names()) == set(re.findall(r"\b(?:[HGL]\d-[A-Z]|PV\d)\b", paragraph))
+    assert set(servers.servers().names) == set(re.findall(r"\bSRV-[A-Z]\b", TEXT))
 
 
 def test_example_file_is_read_as_it_stands(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Orders by hand: what an account bids for load, offers of sun and storage, and never overreaches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from market.orders import Order
+from market.orders import Order, Source
 from node.agent.strategy import (
     InvalidOutlook,
     OrderBatch,
@@ -205,15 +207,53 @@ def test_a_newer_outlook_reads_the_plan_at_its_own_time(fleet_of, outlook_of):
 
 def test_neighbours_that_differ_only_in_time_become_one_order():
     batch = OrderBatch(
-        account=np.array([2, 2, 2, 2]),
-        lane=np.array([0, 0, 0, 4]),
-        is_buy=np.array([True, True, True, False]),
-        interval=np.array([10, 11, 13, 12]),
-        quantity_milli_wh=np.array([5_000, 5_000, 5_000, 5_000]),
-        limit_micro_per_kwh=np.array([1, 1, 1, 1]),
+        account=np.full(5, 2),
+        lane=np.array([0, 0, 0, 4, 4]),
+        is_buy=np.array([True, True, True, False, False]),
+        interval=np.array([10, 11, 13, 12, 13]),
+        quantity_milli_wh=np.full(5, 5_000),
+        limit_micro_per_kwh=np.array([1, 1, 1, 1, 1]),
+        source=np.array([0, 0, 0, 1, 2]),
     )
-    assert to_orders(batch, np.full(4, 7)) == [
-        Order(2, 7, True, 0, 10, 11, 5_000, 1),
-        Order(2, 7, True, 0, 13, 13, 5_000, 1),
-        Order(2, 7, False, 4, 12, 12, 5_000, 1),
+    assert to_orders(batch, np.full(5, 7)) == [
+        (Order(2, 7, True, 0, 10, 11, 5_000, 1), Source.ANY),
+        (Order(2, 7, True, 0, 13, 13, 5_000, 1), Source.ANY),
+        (Order(2, 7, False, 4, 12, 12, 5_000, 1), Source.SOLAR),
+        (Order(2, 7, False, 4, 13, 13, 5_000, 1), Source.STORAGE),
     ]
+
+
+def test_what_is_left_over_is_offered_as_sun_and_what_a_storage_gives_as_storage(fleet_of, outlook_of):
+    fleet = fleet_of([0], wear=20_000)
+    outlook = outlook_of([[1_000.0]])
+    plan = flat_plan(fleet, outlook, 100_000)
+    batch = intraday_orders(fleet, outlook, plan, 0, np.array([5_000.0]), np.ones(1, bool))
+    offers = ~batch.is_buy
+    by_source = {s: int(batch.quantity_milli_wh[offers & (batch.source == s)].sum()) for s in Source}
+    # 1 kWh of sun, charged as far as 5 kW go in a quarter hour (1.25 kWh); 1.25 kWh from the storage
+    assert by_source == {Source.ANY: 0, Source.SOLAR: 1_000_000, Source.STORAGE: 1_250_000}
+    assert (batch.source[batch.is_buy] == Source.ANY).all()
+
+
+def test_sun_and_storage_merged_on_one_lane_are_no_longer_either(fleet_of, outlook_of):
+    fleet = fleet_of([0, 0, 0, 0, 0], p_w=1_000.0, wear=1_000)
+    outlook = outlook_of([[3_000.0]])
+    plan = flat_plan(fleet, outlook, 100_000)
+    worth = np.arange(5.0)[None, :, None] * 10_000
+    plan = replace(
+        plan, value=replace(plan.value, slopes_micro_per_kwh=plan.value.slopes_micro_per_kwh + worth)
+    )
+    batch = intraday_orders(fleet, outlook, plan, 0, np.full(5, 5_000.0), np.ones(5, bool))
+    offers = ~batch.is_buy
+    assert batch.source[offers].tolist() == [Source.SOLAR, Source.SOLAR, Source.STORAGE, Source.ANY]
+
+
+@pytest.mark.parametrize(("back", "offered_at"), [(0, 440_000), (200_000, 240_000)])
+def test_a_storage_that_gets_levies_back_offers_that_much_cheaper_and_bids_the_same(
+    fleet_of, outlook_of, back, offered_at
+):
+    fleet = fleet_of([0], wear=20_000)
+    outlook = outlook_of([[0.0]], short=600_000, levy_micro_per_kwh=200_000, levy_back_micro_per_kwh=back)
+    found = intraday(fleet, outlook, flat_plan(fleet, outlook, 420_000), [5_000.0])
+    # stored energy is worth 42 ct: charging pays up to 22 ct beside 20 ct of levies; giving it costs 44 ct
+    assert [(is_buy, limit) for _, _, is_buy, _, _, limit in found] == [(True, 220_000), (False, offered_at)]

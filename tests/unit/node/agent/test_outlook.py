@@ -17,6 +17,12 @@ from node.agent.strategy import InvalidOutlook, InvalidStorage, Outlook, Storage
         ({"import_cap_w": [-1.0]}, "import_cap_w at"),
         ({"short_micro_per_kwh": 1.0, "long_micro_per_kwh": 2.0}, "need long <= short"),
         ({"price_micro_per_kwh": [1.0]}, "price_micro_per_kwh has shape"),
+        ({"price_micro_per_kwh": [[1.0, 1.0], [1.0, 1.0]]}, "price_micro_per_kwh has shape"),
+        (
+            {"levy_micro_per_kwh": 5.0, "levy_back_micro_per_kwh": 6.0},
+            r"levy_back_micro_per_kwh at \[0\] is 6.0",
+        ),
+        ({"zone": 1}, r"zones range over 1..1: need 0..0"),
     ],
 )
 def test_an_outlook_that_makes_no_sense_is_refused(change, message):
@@ -37,14 +43,14 @@ def test_an_outlook_that_makes_no_sense_is_refused(change, message):
 
 def test_surplus_is_expected_at_the_long_tariff_and_deficit_at_the_short_one(outlook_of):
     outlook = outlook_of([[500.0, -500.0, 100.0], [100.0, -100.0, -100.0]])
-    assert outlook.price_micro_per_kwh.tolist() == [80_000, 300_000, 190_000]
-    assert outlook.surplus_wh.tolist() == [600.0, 0.0, 0.0]
-    assert outlook.deficit_wh.tolist() == [0.0, 600.0, 0.0]
+    assert outlook.price_micro_per_kwh.tolist() == [[80_000, 300_000, 190_000]]
+    assert outlook.surplus_wh.tolist() == [[600.0, 0.0, 0.0]]
+    assert outlook.deficit_wh.tolist() == [[0.0, 600.0, 0.0]]
 
 
 def test_a_known_price_moves_the_prior_as_far_as_it_is_trusted(outlook_of):
     outlook = outlook_of([[500.0, 500.0]], price_micro_per_kwh=[180_000, np.nan], price_trust_pu=0.5)
-    assert outlook.price_micro_per_kwh.tolist() == [130_000, 80_000]
+    assert outlook.price_micro_per_kwh.tolist() == [[130_000, 80_000]]
 
 
 @pytest.mark.parametrize(

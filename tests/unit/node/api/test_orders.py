@@ -61,6 +61,23 @@ def test_an_accepted_order_gets_a_receipt_that_the_operator_signed(served, agent
     assert open_orders(served, order) == [(500_000, 210_000)]
 
 
+def test_a_wish_beside_the_signed_order_is_kept_and_shown(served, agent):
+    answer = post(served, agent.body(agent.order()) | {"partner": 3, "group": 1})
+    assert answer.status_code == 201, answer.text
+    stored = served.get(f"/v1/orders/{answer.json()['order_hash']}")
+    assert (stored["source"], stored["partner"], stored["group"]) == ("any", 3, 1)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"partner": 99}, {"partner": 2}, {"partner": -1}, {"group": 9}, {"group": 70_000}, {"source": "solar"}],
+)
+def test_a_wish_that_the_market_cannot_honour_is_refused(served, agent, wish):
+    count = n_orders(served)
+    problem(post(served, agent.body(agent.order()) | wish), 422, "wish")
+    assert n_orders(served) == count
+
+
 def test_the_same_bytes_again_get_the_same_receipt_and_change_nothing(served, agent):
     body = agent.body(agent.order())
     first = post(served, body)

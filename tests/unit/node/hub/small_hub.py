@@ -9,7 +9,7 @@ from sqlalchemy import Table, func, insert, select
 
 from market.chunks import Tariff
 from market.intervals import IntervalGrid
-from market.orders import Order
+from market.orders import NO_WISH, Order, Source, Wish
 from market.rounds import RoundSchedule
 from node.bus.memory import MemoryBus
 from node.bus.messages import CurtailmentNotice, MeterReading, OrderBatch, Receipt, Refusal, SignedOrder
@@ -32,6 +32,8 @@ CAP = 1_000_000
 CAPACITY = 4_000_000
 SHORT, LONG = 255_000, 78_600
 ACCOUNTS = (2, 3, 4, 5)
+MEMBER_OF = {2: 1, 3: 0, 4: 1, 5: 2}
+SOURCES = {2: 0, 3: 1 << Source.SOLAR, 4: 1 << Source.STORAGE | 1 << Source.SOLAR, 5: 0}
 DOMAIN = Domain(1848, bytes(19) + b"\x07")
 
 
@@ -90,9 +92,11 @@ class Hub:
         return [answer for receipts in answers for answer in receipts.answers]
 
     @staticmethod
-    def signed(order: Order, by: str | None = None, domain: Domain = DOMAIN) -> SignedOrder:
+    def signed(
+        order: Order, by: str | None = None, domain: Domain = DOMAIN, wish: Wish = NO_WISH
+    ) -> SignedOrder:
         r, vs = typed_data.sign(key(by or f"agent/{order.account}"), domain, order)
-        return SignedOrder(order, r, vs)
+        return SignedOrder(order, r, vs, wish)
 
     def rows(self, table: Table) -> list[Any]:
         with self.store.read() as connection:
@@ -151,6 +155,8 @@ def _account(account: int) -> dict[str, Any]:
         "zone": 0,
         "node": f"connection:{account}",
         "capacity_milli_wh": CAPACITY,
+        "member_of": MEMBER_OF[account],
+        "sources": SOURCES[account],
     }
 
 

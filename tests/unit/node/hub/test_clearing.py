@@ -4,6 +4,8 @@ import pytest
 from eth_hash.auto import keccak
 from sqlalchemy import event
 
+from market.orders import NO_WISH, Wish
+from market.pairing import Met
 from node.bus.messages import TOPIC_ROUNDS
 from node.hub.clearing import positions_milli_wh
 from node.store.tables_market import fills, orders, prices, rounds, trades
@@ -164,3 +166,18 @@ def test_a_hub_that_was_killed_after_storing_the_round_knows_it_when_it_starts(h
     assert before["exposure"] == hub.state()["exposure"]
     again.clearing.clear(0, [T])
     assert again.state() == before
+
+
+def test_a_wish_pairs_a_fill_with_whom_it_names_and_changes_neither_fills_nor_prices():
+    told = []
+    for wishes in ({}, {2: Wish(partner=4)}):
+        hub = Hub.open()
+        for one in (order(2), order(3), order(4), order(5, is_buy=True, limit_micro_per_kwh=200_000)):
+            hub.submit(one, wish=wishes.get(one.account, NO_WISH))
+        hub.clearing.clear(0, [T])
+        money = [tuple(row) for table in (fills, prices, rounds) for row in hub.rows(table)]
+        told.append((money, [(row.buyer, row.seller, Met(row.met), row.met_at) for row in hub.rows(trades)]))
+    (money, without), (same_money, with_wish) = told
+    assert money == same_money
+    assert without == [(2, 3, Met.NEAREST, 0), (5, 4, Met.NEAREST, 0)]
+    assert with_wish == [(2, 4, Met.BUYERS_PARTNER, 0), (5, 3, Met.NEAREST, 0)]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 from sqlalchemy import event, select
 
@@ -59,7 +58,7 @@ def open_desk(max_fills: int = 100) -> Desk:
     deployment = Deployment(DOMAIN.chain_id, bytes(19) + b"\x06", DOMAIN.contract, split, roles, Parameters())
     sender = Sender(hub.store, chain, {name: key(name) for name in ("operator", "buyer")})
     network = network_of(
-        ("feeder", *map(str, ACCOUNTS)), np.array([-1, 0, 0, 0, 0]), np.array(ACCOUNTS), np.arange(1, 5)
+        ("feeder", *map(str, ACCOUNTS)), (-1, 0, 0, 0, 0), ACCOUNTS, range(1, 5), (0,) * 4, (0,) * 4
     )
     publisher = Publisher(hub.store, sender, Frame(DOMAIN, network), None)
     settlement = Settlement(

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import event, update
 
-from market.errors import RefusalReason
-from market.orders import Source
+from market.errors import OrderRefused, RefusalReason
+from market.orders import Source, Wish
 from node.bus.messages import OrderBatch, Receipt, Refusal, SignedOrder
 from node.chain import typed_data
 from node.chain.signatures import HALF_N
@@ -264,11 +264,59 @@ def test_what_got_a_receipt_is_in_the_book_after_a_restart(hub):
     assert again.submit(order(2, lane=3, quantity_milli_wh=1))[0].reason == RefusalReason.LANE_CLOSED
 
 
-def test_the_wish_for_a_source_is_kept(hub):
-    signed = hub.signed(order())
-    hub.trading.submit([OrderBatch(2, (SignedOrder(signed.order, signed.r, signed.vs, Source.SOLAR),))])
-    assert hub.rows(orders)[0].source == Source.SOLAR
-    assert hub.clearing._book.select(T).source.tolist() == [Source.SOLAR]
+def test_a_wish_is_kept_in_store_and_book_also_after_a_restart(hub):
+    hub.submit(order(), wish=Wish(Source.SOLAR, partner=3, group=1))
+    (row,) = hub.rows(orders)
+    assert (row.source, row.partner, row.group) == (Source.SOLAR, 3, 1)
+    for one in (hub, hub.restart()):
+        seen = one.clearing._book.select(T)
+        assert (seen.source.tolist(), seen.partner.tolist(), seen.group.tolist()) == ([1], [3], [1])
+
+
+@pytest.mark.parametrize(
+    ("account", "wish", "told"),
+    [
+        (2, Wish(partner=9), "partner 9 is not connected here"),
+        (2, Wish(partner=2), "account 2 wishes to trade with itself"),
+        (2, Wish(group=7), "group 7 has no other member here"),
+        (5, Wish(group=2), "group 2 has no other member here"),
+        (3, Wish(Source.STORAGE), "account 3 has no storage to deliver from"),
+        (5, Wish(Source.SOLAR), "account 5 has no solar to deliver from"),
+    ],
+)
+def test_a_wish_that_nobody_here_can_meet_is_refused_and_leaves_no_trace(hub, account, wish, told):
+    before = hub.state()
+    (refusal,) = hub.submit(order(account), wish=wish)
+    assert (refusal.reason, refusal.detail) == (RefusalReason.WISH, told)
+    assert hub.state() | {"rows": 0} == before | {"rows": 0}
+    assert [row.reason for row in hub.rows(order_refusals)] == [RefusalReason.WISH]
+
+
+def test_a_bid_for_what_only_its_owner_sells_is_refused(hub):
+    bid = order(4, is_buy=True, limit_micro_per_kwh=200_000)
+    (refusal,) = hub.submit(bid, wish=Wish(Source.STORAGE))
+    assert refusal.detail == "no other account can sell from storage"
+    (receipt,) = hub.submit(bid, wish=Wish(Source.SOLAR))
+    assert isinstance(receipt, Receipt)
+
+
+@pytest.mark.parametrize("is_one_batch", [False, True])
+def test_the_same_order_with_another_wish_is_refused_instead_of_ignoring_the_wish(hub, is_one_batch):
+    first, second = hub.signed(order()), hub.signed(order(), wish=Wish(partner=3))
+    batches = (
+        [OrderBatch(2, (first, second))] if is_one_batch else [OrderBatch(2, (x,)) for x in (first, second)]
+    )
+    answers = [a for batch in batches for a in hub.trading.submit([batch])[0].answers]
+    assert isinstance(answers[0], Receipt)
+    assert answers[1].reason == RefusalReason.WISH
+    assert "arrived before as number 0 with another wish" in answers[1].detail
+    assert hub.count(orders) == 1
+
+
+@pytest.mark.parametrize("wish", [{"partner": -1}, {"partner": 2**32}, {"group": 2**16}])
+def test_a_wish_out_of_range_is_refused_before_it_travels(wish):
+    with pytest.raises(OrderRefused, match=r"wish: partner -?\d+ or group \d+ is out of range"):
+        Wish(**wish)
 
 
 def test_an_empty_batch_is_answered_with_nothing(hub):
