@@ -19,8 +19,9 @@ from node.report import (
     wishes,
     zones,
 )
+from node.report.definitions import DEFINITIONS
 from node.report.plots import Figure
-from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.report.summary import Summary, credits, kwh
 from node.scenario import Scenario
 
 # Heads and rows of text.
