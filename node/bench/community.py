@@ -1,6 +1,6 @@
 """A community on an EVM in memory, with every key at hand: what contract tests and the gas bench act on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,9 +44,10 @@ class Community:
         *,
         chain_id: int = CHAIN_ID,
         token_creation: bytes | None = None,
+        evm: Callable[[int, int], Evm] = Evm,
     ) -> None:
         self.contracts = contracts
-        self.evm = Evm(chain_id, START_S)
+        self.evm = evm(chain_id, START_S)
         names = ("operator", "oracle", "registrar", "curtailer", "grid", "fees", "issuer")
         self.keys = {name: derive(SEED, name) for name in names}
         roles = Roles(**{name: key.address for name, key in self.keys.items()})

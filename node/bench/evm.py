@@ -2,22 +2,27 @@
 
 There are no blocks, no fees and no signatures of transactions; the time is whatever is set. Each transaction
 costs exactly what it would on a chain of the same fork, intrinsic gas and refunds included.
+
+`Evm` is py-evm's own loop and state, the reference; `TranslatedEvm` is what the embedded chain runs, many times
+as fast. Which one a test acts on says which one it is about.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
-from eth.abc import AtomicDatabaseAPI
 from eth.chains.base import ChainContext
 from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS
 from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.blocks import PragueBlockHeader
+from eth.vm.forks.prague.state import PragueState
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.message import Message
 from eth.vm.spoof import SpoofTransaction
 from eth_typing import Address as EthAddress
 
+from node.chain.embedded_machine import TranslatedState
+from node.chain.embedded_state import KnownState
 from node.chain.ports import Address
 from node.chain.revert import revert_reason
 
@@ -45,19 +50,24 @@ class Mined:
 class Evm:
     """A state, a time, and transactions on them."""
 
+    state_class: ClassVar[Any] = PragueState
+
     def __init__(
-        self,
-        chain_id: int = 1,
-        time_s: int = 0,
-        *,
-        database: AtomicDatabaseAPI | None = None,
-        root: bytes = BLANK_ROOT_HASH,
+        self, chain_id: int = 1, time_s: int = 0, *, database: Any = None, root: bytes = BLANK_ROOT_HASH
     ) -> None:
         self.chain_id = chain_id
-        self._database = AtomicDB() if database is None else database
+        self._database = self._new_database() if database is None else database
         new_header: Any = PragueBlockHeader
         header = new_header(0, 1, GAS_LIMIT, time_s, state_root=root, base_fee_per_gas=0, excess_blob_gas=0)
-        self._state: Any = PragueVM.build_state(self._database, header, ChainContext(chain_id), ())
+        context = PragueVM.create_execution_context(header, (), ChainContext(chain_id))
+        self._state: Any = self.state_class(self._database, context, root)
+
+    def _new_database(self) -> Any:
+        return AtomicDB()
+
+    def _shared_database(self) -> Any:
+        """Return what a fork may build on: nodes are found by their hash, so nobody overwrites another's."""
+        return self._database
 
     @property
     def time_s(self) -> int:
@@ -73,7 +83,8 @@ class Evm:
         """Return an independent copy of the state as it is now."""
         self._state.lock_changes()
         self._state.persist()
-        return Evm(self.chain_id, self.time_s, database=self._database, root=self._state.state_root)
+        database, root = self._shared_database(), self._state.state_root
+        return type(self)(self.chain_id, self.time_s, database=database, root=root)
 
     def send(self, sender: Address, to: Address, data: bytes) -> Mined:
         """Execute a transaction.
@@ -134,3 +145,23 @@ class Evm:
         )
         output = computation.msg.storage_address if to == CREATE_CONTRACT_ADDRESS else computation.output
         return Mined(bytes(output), max(spent, floor), logs)
+
+
+class _Nodes(dict[bytes, bytes]):
+    """Nodes of tries by hash, and what is known of the newest root."""
+
+    known: KnownState | None = None
+
+
+class TranslatedEvm(Evm):
+    """The same on the embedded chain's interpreter and state."""
+
+    state_class = TranslatedState
+
+    def _new_database(self) -> Any:
+        return _Nodes()
+
+    def _shared_database(self) -> Any:
+        nodes, known = _Nodes(self._database), self._database.known
+        nodes.known = replace(known, accounts=dict(known.accounts), slots=dict(known.slots))
+        return nodes

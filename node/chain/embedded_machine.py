@@ -67,7 +67,7 @@ class ExecutedBlock:
     left: list[SignedTransactionAPI]
 
 
-class _State(PragueState):
+class TranslatedState(PragueState):
     """Prague's state on dictionaries, whose frames run translated code."""
 
     computation_class = TranslatedComputation
@@ -78,7 +78,7 @@ class _Machine(PragueVM):
     """Prague without a chain database: ancestors' hashes come from a function."""
 
     consensus_class = NoProofConsensus
-    _state_class = _State
+    _state_class = TranslatedState
     ancestors: Callable[[], Iterable[Hash]]
 
     @property
@@ -270,4 +270,4 @@ def _root(items: Sequence[Any]) -> Hash:
     return make_trie_root_and_nodes(tuple(items))[0] if items else BLANK_ROOT_HASH
 
 
-__all__ = ["ZERO_HASH32", "Executed", "ExecutedBlock", "Machine", "decode_transaction"]
+__all__ = ["ZERO_HASH32", "Executed", "ExecutedBlock", "Machine", "TranslatedState", "decode_transaction"]

@@ -201,7 +201,10 @@ class Flexibility:
             return baseline_of_schedule(np.ceil(planned * MILLI_WH_PER_WH).astype(np.int64))
         if event.baseline == "previous_interval":
             last = event.first - INTERVALS_BEFORE
-            return _metered(connection, event.accounts, range(last, last + 1))[:, 0] * n
+            metered = _metered(connection, event.accounts, range(last, last + 1))
+            if not metered.size:  # a member's meter was silent
+                return self._baseline(connection, _with_schedule(event))
+            return metered[:, 0] * n
         per_day = 86_400 // self._grid.length_s
         days = []
         for back in range(1, HISTORY_DAYS + 1):
@@ -226,6 +229,8 @@ class Flexibility:
         for account, baseline in zip(baselines.account, baselines.baseline_milli_wh, strict=True):
             before = _register(connection, account, event.first - 1)
             after = _register(connection, account, event.last)
+            if before is None or after is None:
+                continue  # its meter was silent: what nobody measured is not paid
             contribution = after.register_milli_wh - before.register_milli_wh - baseline
             connection.execute(
                 update(flex_members)
@@ -320,9 +325,12 @@ def _with_schedule(event: PlannedEvent) -> PlannedEvent:
 
 
 def _register(connection: Connection, account: int, interval: int) -> Any:
+    """Return the register that the account's meter signed; None if it was silent."""
     return connection.execute(
-        select(readings).where(readings.c.account == account, readings.c.interval == interval)
-    ).one()
+        select(readings).where(
+            readings.c.account == account, readings.c.interval == interval, ~readings.c.is_substitute
+        )
+    ).one_or_none()
 
 
 def _signed(row: Any) -> tuple[int, int, int]:
@@ -346,11 +354,12 @@ def _metered(
     columns = [
         t for t in span if all(t in registers and t - 1 in registers for registers in by_account.values())
     ]
-    if not is_partial and len(columns) < len(span):
+    is_first = not any(span.start - 1 in registers for registers in by_account.values())
+    if not is_partial and is_first and len(columns) < len(span):
         # The first reading of all starts from an installed register of zero.
         for registers in by_account.values():
-            registers.setdefault(span.start - 1, 0)
-        columns = list(span)
+            registers[span.start - 1] = 0
+        columns = [t for t in span if all(t in registers for registers in by_account.values())]
     rows = [[registers[t] - registers[t - 1] for t in columns] for registers in by_account.values()]
     return np.array(rows, np.int64).reshape(len(accounts), len(columns))
 

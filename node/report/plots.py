@@ -3,7 +3,7 @@
 Plain dictionaries because building them needs no plotting library: only the browser's plotly.js draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -269,6 +269,48 @@ def merit_order(grid: IntervalGrid, book: MeritOrder) -> Figure:
         xaxis={"title": {"text": "kWh, cumulative"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "limit, ct per kWh"}},
     )
+
+
+def step_lines(
+    title: str, x: Sequence[str], lines: Mapping[str, Sequence[float | None]], unit: str
+) -> Figure:
+    """Draw values that hold for an interval each, one line per name."""
+    palette = (BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, GREY, YELLOW)
+    data = [
+        {
+            "type": "scatter",
+            "name": name,
+            "x": list(x),
+            "y": list(values),
+            "line": {"shape": "hv", "color": palette[i % len(palette)], "width": 2},
+            "connectgaps": False,
+        }
+        for i, (name, values) in enumerate(lines.items())
+    ]
+    return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
+
+
+def log_lines(
+    title: str, curves: Mapping[str, Sequence[tuple[int, float]]], x_title: str, y_title: str
+) -> Figure:
+    """Draw curves on two logarithmic axes: what grows in proportion is a line of slope one."""
+    palette = (GREY, BLUE, GREEN, ORANGE, VERMILION, PURPLE)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [x for x, _ in points],
+            "y": [y for _, y in points],
+            "line": {"color": palette[i % len(palette)], "width": 2.5},
+        }
+        for i, (name, points) in enumerate(curves.items())
+    ]
+    axes = {
+        "xaxis": {"title": {"text": x_title}, "type": "log"},
+        "yaxis": {"title": {"text": y_title}, "type": "log"},
+    }
+    return figure(title, data, hovermode="closest", **axes)
 
 
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:

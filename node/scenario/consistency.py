@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.scenario import wishes
+from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -36,6 +36,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_frequency(scenario),
         *_failures(scenario),
         *_faults(scenario),
+        *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
         *_profiles(scenario),
     ]
@@ -180,6 +181,13 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
                 (*where, "connection_capacity_w"),
                 "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
             )
+        if participant.levies == "net_of_fed_back" and (
+            participant.load is not None or participant.solar is not None
+        ):
+            yield Mistake(
+                (*where, "levies"),
+                "expected import: one meter cannot tell what a storage feeds back from load and solar beside it",
+            )
         if participant.load is None and participant.solar is None and not participant.devices:
             yield Mistake(where, "expected a load, solar or a device")
         for j, device in enumerate(participant.devices):
@@ -276,8 +284,13 @@ def _frequency(scenario: Scenario) -> Iterator[Mistake]:
 
 def _failures(scenario: Scenario) -> Iterator[Mistake]:
     nodes = {node.id for node in scenario.network}
+    people = {participant.id for participant in scenario.participants}
     for i, failure in enumerate(scenario.failures):
         where: Location = ("failures", i)
+        if failure.kind == "meter" and failure.participant not in people:
+            yield Mistake(
+                (*where, "participant"), f"expected the id of a participant, got {failure.participant!r}"
+            )
         if failure.start >= 1_440:
             yield Mistake((*where, "start"), "expected a time before 24:00")
         if failure.kind == "supply" and failure.node not in nodes:

@@ -6,103 +6,29 @@ reason the contracts would give; it is never half done, because acts run on a co
 
 from collections import defaultdict
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field
+from copy import copy
 
 from node.chain.contracts import Parameters
-
-GRID, FEES = 0, 1
-MAX_UNREAD = 480
-OPERATOR, ORACLE, REGISTRAR, CURTAILER = range(4)
-
-
-class Refused(Exception):
-    """The contracts refuse this."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def need(condition: bool, reason: str) -> None:
-    """Refuse unless the condition holds."""
-    if not condition:
-        raise Refused(reason)
-
-
-@dataclass(frozen=True)
-class Order:
-    """An order and who signed it."""
-
-    account: int
-    epoch: int
-    is_buy: bool
-    lane: int
-    first: int
-    last: int
-    quantity: int
-    limit: int
-    signer: str = field(compare=False, default="")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A register and who signed it."""
-
-    account: int
-    register: int
-    is_substitute: bool
-    signer: str
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A settlement transaction."""
-
-    sequence: int
-    interval: int
-    round: int
-    prices: tuple[int, ...]
-    fills: tuple[tuple[Order, int], ...]
-    tariffs: tuple[tuple[int, int], ...]
-    readings: tuple[Reading, ...]
-    signer: str
-
-
-@dataclass
-class Exit:
-    """Money on its way out."""
-
-    amount: int = 0
-    ready_s: int | None = None
-    last: int = 0
-
-
-@dataclass
-class Account:
-    """A connection; `agents` are (first interval, key, epoch), `meters` are (first interval, key, offset)."""
-
-    owner: str
-    agents: list[tuple[int, str, int]] = field(default_factory=list)
-    meters: list[tuple[int, str, int]] = field(default_factory=list)
-    zone: int = 0
-    capacity: int = 0
-    balance: int = 0
-    owed: int = 0
-    exit: Exit = field(default_factory=Exit)
-    read: int = 0
-    register: int = 0
-    positions: dict[int, int] = field(default_factory=lambda: defaultdict(int))
-    lanes: set[tuple[int, int]] = field(default_factory=set)
-
-
-@dataclass
-class Role:
-    """Who holds a role, and who will."""
-
-    holder: str
-    heir: str | None = None
-    since_s: int = 0
+from tests.contract.model_of_splits import Splits
+from tests.contract.model_state import (
+    CURTAILER,
+    FEES,
+    GRID,
+    MAX_CAPACITY,
+    MAX_REGISTER,
+    MAX_UNREAD,
+    MAX_ZONES,
+    OPERATOR,
+    ORACLE,
+    REGISTRAR,
+    Account,
+    Chunk,
+    Exit,
+    Order,
+    Reading,
+    Role,
+    need,
+)
 
 
 class Model:
@@ -114,18 +40,33 @@ class Model:
         self.roles = [Role(name) for name in roles]
         self.accounts = {GRID: Account(owners[0]), FEES: Account(owners[1])}
         self.tokens: dict[str, int] = defaultdict(int)
-        self.allowed: dict[str, int] = defaultdict(int)
+        self.allowed: dict[tuple[str, str], int] = defaultdict(int)  # by holder and contract
         self.tariffs: dict[int, tuple[tuple[int, int], ...]] = {}
         self.curtailed: dict[tuple[int, int], int] = {}
         self.sequence = 0
         self.newest: tuple[int, int, tuple[int, ...]] = (0, 0, ())
         self.carried: dict[bool, tuple[Order, int]] = {}  # by side
+        self.splits = Splits()
 
     def act(self, deed: Callable[["Model"], None]) -> "Model":
         """Return the model after a deed; this one is left as it was."""
-        after = deepcopy(self)
+        after = self.copy()
         deed(after)
         return after
+
+    def copy(self) -> "Model":
+        """Return an independent copy."""
+        other = copy(self)
+        other.roles = list(self.roles)
+        other.accounts = {number: a.copy() for number, a in self.accounts.items()}
+        other.tokens, other.allowed = self.tokens.copy(), self.allowed.copy()
+        other.tariffs, other.curtailed = dict(self.tariffs), dict(self.curtailed)
+        other.carried, other.splits = dict(self.carried), self.splits.copy()
+        return other
+
+    def inside(self) -> int:
+        """Return the tokens that Settlement holds: all balances and all exits."""
+        return sum(a.balance + a.exit.amount for a in self.accounts.values())
 
     # -------------------------------------------------------------- time and roles
 
@@ -155,6 +96,8 @@ class Model:
         need(sender == self.holder(REGISTRAR), "registry: role")
         a = self.accounts.get(account)
         need(a is not None and account > FEES and not a.meters, "registry: account")
+        need(abs(register) <= MAX_REGISTER, "registry: register")
+        need(zone < MAX_ZONES and capacity <= MAX_CAPACITY, "registry: site")
         assert a is not None
         a.meters.append((0, meter, 0))
         a.zone, a.capacity, a.register, a.read = zone, capacity, register, self.now
@@ -162,13 +105,14 @@ class Model:
     def raise_capacity(self, sender: str, account: int, capacity: int) -> None:
         need(sender == self.holder(REGISTRAR), "registry: role")
         need(bool(self.accounts[account].meters), "registry: account")
-        need(capacity > self.accounts[account].capacity, "registry: site")
+        need(self.accounts[account].capacity < capacity <= MAX_CAPACITY, "registry: site")
         self.accounts[account].capacity = capacity
 
     def replace_meter(self, sender: str, account: int, meter: str, offset: int) -> None:
         need(sender == self.holder(REGISTRAR), "registry: role")
         a = self.accounts[account]
         need(bool(a.meters), "registry: account")
+        need(abs(offset) <= MAX_REGISTER, "registry: register")
         need(len(a.meters) == 1 or a.meters[1][0] > self.now, "registry: pending")
         a.meters[1:] = [(self.now + 1 + self.p.exit_delay_s // self.p.length_s, meter, offset)]
 
@@ -184,22 +128,33 @@ class Model:
         need(signer == self.holder(CURTAILER), "registry: signature")
         a = self.accounts.get(account)
         need(a is not None and bool(a.meters), "registry: account")
-        need(quantity > 0, "registry: quantity")
+        need(0 < quantity <= MAX_CAPACITY, "registry: quantity")
         need(interval <= self.now + self.p.notice_intervals, "registry: notice")
         need((account, interval) not in self.curtailed, "registry: curtailed")
         assert a is not None
         need(interval > a.read, "registry: read")
         self.curtailed[account, interval] = quantity
 
+    def meter_of(self, account: int, interval: int) -> str | None:
+        """Return whose signature counts for a register; an exchanged meter's counts no more."""
+        a = self.accounts.get(account, Account(""))
+        if len(a.meters) > 1 and interval >= a.meters[1][0]:
+            return a.meters[1][1]
+        return a.meters[0][1] if a.meters else None
+
     # -------------------------------------------------------------- money in and out
 
     def deposit(self, sender: str, account: int, amount: int) -> None:
         need(account in self.accounts, "ledger: account")
-        need(amount <= self.allowed[sender], "token: allowance")
-        need(amount <= self.tokens[sender], "token: balance")
-        self.allowed[sender] -= amount
-        self.tokens[sender] -= amount
+        self.take_tokens(sender, "settlement", amount)
         self.accounts[account].balance += amount
+
+    def take_tokens(self, sender: str, contract: str, amount: int) -> None:
+        """A contract takes tokens of which it was told that it may; where they are then, it knows itself."""
+        need(amount <= self.allowed[sender, contract], "token: allowance")
+        need(amount <= self.tokens[sender], "token: balance")
+        self.allowed[sender, contract] -= amount
+        self.tokens[sender] -= amount
 
     def request_exit(self, sender: str, account: int, amount: int) -> None:
         a = self.accounts.get(account)
@@ -348,7 +303,7 @@ class Model:
         else:
             need(x.signer == a.meters[0][1], "registry: signature")
         metered = x.register - a.register
-        need(abs(metered) <= a.capacity, "settlement: register")
+        need(abs(x.register) <= MAX_REGISTER and abs(metered) <= a.capacity, "settlement: register")
         imbalance = metered - a.positions.pop(interval, 0)
         a.register, a.read = x.register, interval
         forgiven = self.curtailed.get((x.account, interval), 0)
