@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.frequency_response import FULL_DELIVERY_S
-from node.controller.allocation import ROUNDING_SLACK_MILLI_W
 from node.controller.netting import NetPlan, allocate_net
 from node.controller.network import FloatArray, IntArray
 from node.controller.swarm import share_event
 
 MILLI = 1_000.0
+# A float of 1e12 mW, a gigawatt, is good to 1e-4: a cut that should be whole must not fall below itself.
+ROUNDING_SLACK_MILLI_W = 1e-3
 
 BoolArray = NDArray[np.bool_]
 
