@@ -71,7 +71,7 @@ class VoltageControl:
         self.is_optimising = is_optimising
         self.aim = band.within(margin_pu)
         self.delay_ms, self.fast_delay_ms = round(delay_s * MS_PER_S), round(fast_delay_s * MS_PER_S)
-        self._day: tuple[int, TapTable] | None = None
+        self._day: tuple[Ahead, TapTable] | None = None
 
     def first_state(self) -> VoltageState:
         """Return the memory before the first interval."""
@@ -84,8 +84,8 @@ class VoltageControl:
 
     def rest_of_day(self, ahead: Ahead) -> TapTable:
         """Return what every position is expected to do in the intervals after this one."""
-        if self._day is None or self._day[0] != ahead.day:
-            self._day = ahead.day, self.options((ahead.solar_w - ahead.load_w).T)
+        if self._day is None or not self._day[0].expects_the_same(ahead):
+            self._day = ahead, self.options((ahead.solar_w - ahead.load_w).T)
         rows = slice(ahead.at + 1, None)
         whole = self._day[1]
         return TapTable(whole.drawn_w[rows], whole.low_pu[rows], whole.high_pu[rows])

@@ -70,7 +70,6 @@ class Street(Community):
 
     def run(self, steps, later=(), day=1, disturbances=(), position_wh=None):
         steps = steps if isinstance(steps, list) else [(0.0, steps)]
-        self.control._day = None  # each test has days of its own
         schedule = Schedule(
             np.full(self.n_accounts, np.nan),
             np.zeros(self.params.n_devices),
