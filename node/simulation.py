@@ -31,13 +31,21 @@ from node.bus.messages import TOPIC_ORDERS, CurtailmentNotice, Message, OrderBat
 from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
-from node.community import FIRST_ACCOUNT, Community, last_settled
-from node.disturbances import during, islanded_zones, planned_failures, planned_faults
+from node.community import FIRST_ACCOUNT, Community
+from node.disturbances import (
+    during,
+    islanded_zones,
+    planned_failures,
+    planned_faults,
+    planned_silences,
+    silent_rows,
+)
 from node.founding import install_calls
 from node.hub import device_records
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
+from node.hub.settled import not_on_chain
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
@@ -81,9 +89,11 @@ class Simulation:
         self._batches: list[OrderBatch] = []
         self._world = community.dispatch.first_world()
         self._flexibility = community.flexibility
+        self._frequency = community.frequency
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
+        self._silences = planned_silences(community.scenario)
         self._health = HealthWatch(
             community.plant.fleet,
             planned_faults(community.scenario, community.plant.fleet),
@@ -124,6 +134,7 @@ class Simulation:
         community = self.community
         with community.store.read() as connection:
             saved = {row.name: row for row in connection.execute(select(checkpoints))}
+            self._frequency.restore(connection)
         if "world" not in saved:
             return self._first - 1
         done = saved["world"].interval
@@ -242,6 +253,7 @@ class Simulation:
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
+            frequency=self._frequency.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
             ahead=self._voltage.ahead(interval),
         )
@@ -279,12 +291,14 @@ class Simulation:
         """Store readings, what devices did, and the checkpoint, with the settlement's plan, all or nothing."""
         community = self.community
         with self.times.of("signing"):
-            readings = community.meters.readings(interval)
+            silent = silent_rows(self._silences, community.scenario.grid.end_s(interval))
+            readings = community.meters.readings(interval, silent)
             notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
         with self.times.of("store"), community.store.begin() as connection:
             tariffs = self._record_tariff(connection, interval)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
+            community.late_readings.bring_in(connection, interval)
             device_records.record(
                 connection,
                 outcome,
@@ -295,6 +309,7 @@ class Simulation:
             self._health.record(connection, interval)
             self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
+            self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
                 community.settlement.plan(connection, interval)
@@ -356,17 +371,17 @@ class Simulation:
         with self.times.of("chain"):
             self._mine(community.scenario.grid.end_s(interval) + 1)
         with community.store.read() as connection:
-            settled = last_settled(
-                connection, is_on_chain=community.chain is not None, before=self._first - 1
-            )
-            if settled < interval:
+            missing = None if community.chain is None else not_on_chain(connection)
+            if missing is not None:
+                account, stored, read = missing
                 raise SettlementHalted(
-                    "interval", str(interval), f"readings are settled up to {settled} only"
+                    "account", str(account), f"read up to interval {stored}, on chain up to {read} only"
                 )
             if is_new:
                 community.desk.settled(connection, interval)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
+            self._frequency.observe(connection)
         self._publish()
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)

@@ -22,8 +22,10 @@ from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
 from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
+from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_state import DispatchState, World
@@ -59,8 +61,10 @@ class IntervalRun:
         schedule: Schedule,
         is_healthy: BoolArray,
         grid: VoltageRun | None = None,
+        islands: IslandRun | None = None,
     ) -> None:
         self._normal_plan = self._plan = plan
+        self._islands = islands
         self._start_s = start_s
         self._timeline = timeline
         self._inputs = inputs
@@ -78,11 +82,15 @@ class IntervalRun:
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
         self._failed: tuple[int, ...] = ()
+        if islands is not None and islands.cut_nodes():
+            self._cut(tuple(sorted(islands.cut_nodes())))
         self._decision = no_decision(plan.params.n_devices)
         self._is_settled = False
         self._burst_periods = 0
         self._renew_ms = 0
-        self.swarm = None if schedule.frequency is None else SwarmRun(plan, schedule.frequency, start_s)
+        self.swarm = (
+            None if schedule.frequency is None else SwarmRun(plan, schedule.frequency, start_s, self._fleet)
+        )
         self.ledger = Ledger(plan)
         self.incidents: list[Incident] = []
         params = plan.params
@@ -102,6 +110,8 @@ class IntervalRun:
         was_silent = False
         while now_ms < self._timeline.end_ms:
             stop_ms = self._timeline.next_stop_ms(now_ms)
+            if self._islands is not None:
+                stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
             is_silent = self._timeline.is_silent(now_ms)
             if was_silent and not is_silent:
                 self._fence += 1
@@ -119,11 +129,12 @@ class IntervalRun:
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
+        islands = () if self._islands is None else tuple(self._islands.states)
         if self._grid is None:
-            return World(self._fleet, memory)
+            return World(self._fleet, memory, islands=islands)
         self._grid.close()
         self.incidents += self._grid.incidents
-        return World(self._fleet, memory, self._grid.state())
+        return World(self._fleet, memory, self._grid.state(), islands)
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
@@ -133,7 +144,7 @@ class IntervalRun:
         is_swarm_due = self.swarm is not None and self.swarm.is_due(now_ms)
         if self._limits is None or is_swarm_due:
             self._measure_limits(now_ms, inputs)
-        decision = decide(self._plan, self._period(now_ms, inputs))
+        decision = self._decide(self._period(now_ms, inputs))
         if self._grid is not None:
             decision = self._grid.curtail(decision, inputs, self._plan.params.kind)
         self._decision = decision
@@ -163,6 +174,12 @@ class IntervalRun:
         self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
         return dt_ms
 
+    def _decide(self, period: Period) -> Decision:
+        orders = None if self._islands is None else self._islands.orders()
+        if orders is None:
+            return decide(self._plan, period)
+        return decide_with_islands(self._plan, period, orders)
+
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
         return self._step(now_ms, self._seen(now_ms), stop_ms - now_ms)[1]
@@ -182,6 +199,13 @@ class IntervalRun:
 
     def _follow_failures(self, now_ms: int) -> None:
         failed = self._timeline.failed_nodes(now_ms)
+        if self._islands is not None:
+            step_row = self._timeline.input_step(now_ms)
+            inputs = self._inputs.steps[step_row]
+            self._fleet = self._islands.follow(now_ms, failed, step_row, inputs, self._fleet)
+            self.incidents += self._islands.incidents
+            self._islands.incidents.clear()
+            failed = tuple(sorted({*failed, *self._islands.cut_nodes()}))
         if failed == self._failed:
             return
         at_s = self._start_s + now_ms / MS_PER_S
@@ -196,8 +220,13 @@ class IntervalRun:
             for node in self._failed
             if node not in failed
         ]
+        self._cut(failed)
+
+    def _cut(self, failed: tuple[int, ...]) -> None:
+        """Plan anew with nothing flowing through some nodes."""
+        plan = self._normal_plan if self._islands is None else self._islands.sharing(self._normal_plan)
         self._failed = failed
-        self._plan = islanded(self._normal_plan, np.array(failed, np.int64))
+        self._plan = islanded(plan, np.array(failed, np.int64)) if failed else self._normal_plan
 
     def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
         """Ask what devices can hold until the interval ends, and until each active event ends.
@@ -306,36 +335,38 @@ class IntervalRun:
 
         With a swarm the time is cut where the frequency asks for it, and ends early when promises are due.
         """
+        # No lease begins or ends inside the time: firmware's setpoints are the same in every fine step.
+        self._fleet, told = command(self._plan.params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
+        self._request_wh = told.request_wh
         if self.swarm is None:
-            return self._fine_step(now_ms, inputs, dt_ms), dt_ms
+            return self._fine_step(now_ms, inputs, dt_ms, told.setpoint_w), dt_ms
         is_quiet, at_ms, end_ms = True, now_ms, now_ms + dt_ms
         while at_ms < end_ms:
             length_ms = self.swarm.step_ms(at_ms, end_ms)
-            is_quiet &= self._fine_step(at_ms, inputs, length_ms)
+            is_quiet &= self._fine_step(at_ms, inputs, length_ms, told.setpoint_w)
             at_ms += length_ms
             if at_ms < end_ms and self.swarm.is_due(at_ms):
                 break
         return is_quiet, at_ms - now_ms
 
-    def _fine_step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> bool:
-        params = self._plan.params
-        fleet, told = command(params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
-        self._request_wh = told.request_wh
+    def _fine_step(self, now_ms: int, inputs: FleetInputs, dt_ms: int, told_w: FloatArray) -> bool:
         before: FleetState = self._fleet
         dt_s = dt_ms / MS_PER_S
-        setpoint_w = told.setpoint_w
+        setpoint_w = told_w
         if self.swarm is not None:
             answer_w = self.swarm.response_w(now_ms, dt_ms)
             setpoint_w = setpoint_w + answer_w
             if self.swarm.has_news(answer_w):
                 self._log_answers(now_ms, setpoint_w)
-        self._fleet, flows = step(params, fleet, inputs, setpoint_w, dt_s)
+        self._fleet, flows = step(self._plan.params, before, inputs, setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
+        if self._islands is not None:
+            self._islands.add_step(now_ms, dt_ms, self._fleet, flows)
         if self._grid is not None:
             self._grid.count(flows, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)
         if self.swarm is not None:
-            given_w = self.swarm.after_step(now_ms, dt_ms, told.setpoint_w, self._fleet, flows)
+            given_w = self.swarm.after_step(now_ms, dt_ms, told_w, self._fleet, flows)
             self.ledger.add_answer(given_w, dt_s)
             moved[self.swarm.rows] = 0.0
         return not bool(np.any(moved > self._deadband_w))

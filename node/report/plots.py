@@ -34,7 +34,7 @@ KIND_COLOURS = {
 
 
 def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
-    """Return a figure with the house's layout; `layout` adds to it."""
+    """Return a figure in the house's style; `layout` adds to it."""
     base = {
         "title": {"text": title},  # pages show it as a heading, which wraps on small screens
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24292f"},

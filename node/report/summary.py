@@ -18,6 +18,7 @@ from market.kpis_money import (
 )
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
+from node.report.frequency import ServiceFigures, service_figures
 from node.report.operations import Operations, operations
 from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
@@ -98,6 +99,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
@@ -122,6 +124,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
             "chain": None
@@ -214,6 +217,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
         chain=_chain(connection),

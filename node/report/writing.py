@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, voltage, wishes, zones
+from node.report import books, export, frequency, html, plots, queries, terminal, voltage, wishes, zones
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -33,7 +33,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
     result |= voltage.figures_of(connection, scenario, span)
-    return result
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -74,8 +74,9 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
             **zones.tables(summary.zones),
             **wishes.tables(summary.wishes),
             **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
+            **frequency.tables(summary.frequency, scenario.interval_s),
         },
-        DEFINITIONS,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)

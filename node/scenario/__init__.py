@@ -14,11 +14,13 @@ from node.scenario.devices import (
 from node.scenario.disturbances import (
     ControllerOutage,
     InternalShort,
+    MeterOutage,
     ResistanceRise,
     StuckSensor,
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.microgrid import Microgrid
 from node.scenario.mistakes import Mistake
 from node.scenario.models import (
     ChainTerms,
@@ -57,6 +59,8 @@ __all__ = [
     "Line",
     "Load",
     "MarketTerms",
+    "MeterOutage",
+    "Microgrid",
     "Mistake",
     "Module",
     "Node",

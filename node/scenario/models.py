@@ -24,6 +24,8 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.frequency import Frequency
+from node.scenario.microgrid import Microgrid
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -314,8 +316,10 @@ class Scenario(Strict):
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 

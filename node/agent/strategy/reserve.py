@@ -6,8 +6,8 @@
 | down | power for whose duration there is room below full |
 | price | the owner's margin, and the cost of being called for the share of time in which it is expected to be |
 
-A storage that sold reserve keeps energy and room for it: what the service takes, its agent buys again in the
-next round, like anything else below a reserve. That is how stored energy recovers: by orders, which settle.
+A storage that sold reserve keeps energy and room for it: what the service takes, its agent buys again in the next
+round, like anything else below a reserve. That is how stored energy recovers: by orders, which settle.
 """
 
 from dataclasses import dataclass, replace
