@@ -4,7 +4,19 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, frequency, html, plots, queries, terminal, voltage, wishes, zones
+from node.report import (
+    books,
+    export,
+    frequency,
+    html,
+    plots,
+    queries,
+    terminal,
+    voltage,
+    voltage_plots,
+    wishes,
+    zones,
+)
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -32,7 +44,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     if by_zone is not None:
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    result |= voltage.figures_of(connection, scenario, span)
+    result |= voltage_plots.figures(connection, scenario, span)
     return result | frequency.pictures(connection, scenario)
 
 
