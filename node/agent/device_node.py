@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
+from market.levies import LevyRule
 from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
@@ -128,6 +129,8 @@ class AgentFleet:
         self._held: tuple[Held, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
+        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        self._levy_back = np.where(gets_back, self._levy, 0.0)
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -270,6 +273,7 @@ class AgentFleet:
             tree=self._tree,
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
+            levy_back_micro_per_kwh=self._levy_back,
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )

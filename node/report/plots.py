@@ -290,6 +290,29 @@ def step_lines(
     return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
 
 
+def log_lines(
+    title: str, curves: Mapping[str, Sequence[tuple[int, float]]], x_title: str, y_title: str
+) -> Figure:
+    """Draw curves on two logarithmic axes: what grows in proportion is a line of slope one."""
+    palette = (GREY, BLUE, GREEN, ORANGE, VERMILION, PURPLE)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [x for x, _ in points],
+            "y": [y for _, y in points],
+            "line": {"color": palette[i % len(palette)], "width": 2.5},
+        }
+        for i, (name, points) in enumerate(curves.items())
+    ]
+    axes = {
+        "xaxis": {"title": {"text": x_title}, "type": "log"},
+        "yaxis": {"title": {"text": y_title}, "type": "log"},
+    }
+    return figure(title, data, hovermode="closest", **axes)
+
+
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
     """Draw each node's peak flow per interval as a share of its capacity; above zero is import."""
     data = []

@@ -16,6 +16,7 @@ from market.kpis_money import (
     supplier_only_bills_pico,
     traded_volume_ratio,
 )
+from market.levies import LevyRule, levied_milli_wh
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
@@ -234,6 +235,7 @@ def _bills(
     # the twin has its supplier always: island prices are no part of its bill
     supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
     levies = scenario.tariff.levies_micro_per_kwh
+    islands = queries.island_intervals(connection, span)
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
     days = queries.account_days(connection, span)
@@ -241,8 +243,9 @@ def _bills(
     for row, member in enumerate(queries.members(connection)):
         day = days[member.account]
         flexibility = paid.get(member.account, 0)
-        levied = int(-metered[row][metered[row] < 0].sum()) * levies
-        reference_levied = int(-reference[row][reference[row] < 0].sum()) * levies
+        rule = LevyRule(scenario.participants[row].levies)
+        levied = levied_milli_wh(metered[row], rule, islands[row]) * levies
+        reference_levied = levied_milli_wh(reference[row], rule) * levies
         stored_more = real_wh.get(member.account, 0.0) - reference_wh.get(member.account, 0.0)
         bills.append(
             Bill(
@@ -323,7 +326,8 @@ DEFINITIONS: Mapping[str, str] = {
     "home batteries serve the own household, cars charge on arrival. Import at the supplier's price plus levies, "
     "export at the feed-in price.",
     "Market bill": "Paid minus received for fills (fee included), imbalance and grid events, plus levies on "
-    "metered import.",
+    "metered import; connections with nothing but storage owe them on import less what they fed back, where the "
+    "scenario says so. Levies are not due on an island.",
     "Saving": "Supplier-only bill minus market bill, with its sign. 'Stored more' is what the member's "
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "

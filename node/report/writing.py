@@ -9,6 +9,7 @@ from node.report import (
     export,
     frequency,
     html,
+    market_cost,
     plots,
     queries,
     terminal,
@@ -69,7 +70,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
     export.write_json(
         folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
     )
-    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    cost, cost_tables = market_cost.shown(folder)
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)} | cost
     first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
     last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
     page = html.render(
@@ -87,6 +89,7 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
             **wishes.tables(summary.wishes),
             **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
             **frequency.tables(summary.frequency, scenario.interval_s),
+            **cost_tables,
         },
         dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )

@@ -181,6 +181,13 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
                 (*where, "connection_capacity_w"),
                 "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
             )
+        if participant.levies == "net_of_fed_back" and (
+            participant.load is not None or participant.solar is not None
+        ):
+            yield Mistake(
+                (*where, "levies"),
+                "expected import: one meter cannot tell what a storage feeds back from load and solar beside it",
+            )
         if participant.load is None and participant.solar is None and not participant.devices:
             yield Mistake(where, "expected a load, solar or a device")
         for j, device in enumerate(participant.devices):

@@ -188,7 +188,8 @@ class Strategy(Strict):
 class Participant(Strict):
     """A person or organisation with one account: one connection, one meter, its load, solar and devices.
 
-    `service` is its cable from the node; without `phase` it takes the same from all three.
+    `service` is its cable from the node; without `phase` it takes the same from all three. With `levies:
+    net_of_fed_back`, for connections with nothing but storage, levies are due on import less what was fed back.
     """
 
     id: Name
@@ -202,6 +203,7 @@ class Participant(Strict):
     load: Load | None = None
     solar: Solar | None = None
     priorities: Priorities = Priorities()
+    levies: Literal["import", "net_of_fed_back"] = "import"
     devices: tuple[Device, ...] = ()
     strategy: Strategy = Strategy()
     service: Line | None = None
