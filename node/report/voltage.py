@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
+from market.levies import LevyRule, levied_milli_wh
 from market.units import PICO_PER_CREDIT
 from node.controller.voltage import Band, TapTable, plan_taps, stay
+from node.report import queries
 from node.scenario import Scenario, Taps
 from node.store.tables_devices import incidents
 from node.store.tables_market import imbalances
@@ -210,28 +212,31 @@ def _reached(scenario: Scenario, taps: Taps, rows: list[Any]) -> float | None:
 
 
 def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple[CustomerShare, ...]:
-    levies = scenario.tariff.levies_micro_per_kwh
-    energy: dict[int, int] = {}
-    saved: dict[int, int] = {}
+    metered, _ = queries.net_exports(connection, span)
+    at_home = np.zeros_like(metered)
+    received = [0] * metered.shape[0]  # more for imbalance than with the taps at home
+    row_of = {member.account: row for row, member in enumerate(queries.members(connection))}
     pairs = connection.execute(
         select(
-            imbalances.c.account,
-            imbalances.c.metered_milli_wh,
-            imbalances.c.amount_pico,
+            voltage_accounts.c.interval,
+            voltage_accounts.c.account,
             voltage_accounts.c.net_export_milli_wh,
+            imbalances.c.amount_pico,
             voltage_accounts.c.amount_pico.label("twin_pico"),
         )
         .join(
-            voltage_accounts,
+            imbalances,
             (voltage_accounts.c.interval == imbalances.c.interval)
             & (voltage_accounts.c.account == imbalances.c.account),
         )
         .where(imbalances.c.interval >= span.start, imbalances.c.interval < span.stop)
     )
-    for account, real, amount, twin, twin_amount in pairs:
-        fewer_levies = (max(-twin, 0) - max(-real, 0)) * levies
-        energy[account] = energy.get(account, 0) + real - twin
-        saved[account] = saved.get(account, 0) + amount - twin_amount + fewer_levies
+    for interval, account, net_export, amount, twin_amount in pairs:
+        row = row_of[account]
+        at_home[row, interval - span.start] = net_export
+        received[row] += amount - twin_amount
+    islands = queries.island_intervals(connection, span)
+    price = scenario.tariff.levies_micro_per_kwh
     extremes = {
         row.node: (row.low, row.high)
         for row in connection.execute(
@@ -248,17 +253,21 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
             .group_by(voltage_nodes.c.node)
         )
     }
-    # Accounts are numbered in the order of the scenario's participants.
-    return tuple(
-        CustomerShare(
-            person.name,
-            f"connection:{person.id}",
-            *extremes[f"connection:{person.id}"],
-            energy[account],
-            saved[account],
+    result = []
+    for row, person in enumerate(scenario.participants):  # accounts are numbered in their order
+        rule = LevyRule(person.levies)
+        levied, levied_at_home = (levied_milli_wh(net[row], rule, islands[row]) for net in (metered, at_home))
+        node = f"connection:{person.id}"
+        result.append(
+            CustomerShare(
+                person.name,
+                node,
+                *extremes[node],
+                int((metered[row] - at_home[row]).sum()),
+                received[row] + (levied_at_home - levied) * price,
+            )
         )
-        for account, person in zip(sorted(energy), scenario.participants, strict=True)
-    )
+    return tuple(result)
 
 
 def rows_for_people(figures: VoltageFigures) -> list[tuple[str, str]]:
