@@ -121,10 +121,12 @@ class VoltageRun:
         """Return the memory for the next interval."""
         return VoltageState(self._position, self._switchings, self._ahead.day, self._v_pu, self._is_outside)
 
-    def see(self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray) -> FleetInputs:
+    def see(
+        self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray, island_v: FloatArray
+    ) -> FleetInputs:
         """Return the inputs with the voltage that measured powers cause, (n_devices,) per unit.
 
-        An island makes its own voltage: its devices are not on this feeder, and see the rated one.
+        An island makes its own voltage, `island_v` (n_devices,): its devices are not on this feeder.
         """
         p_w = np.where(in_island, 0.0, fleet.p_w)
         if self._solved_w is None or np.abs(p_w - self._solved_w).sum() > SAME_POWER_W:
@@ -132,8 +134,8 @@ class VoltageRun:
             flow, terminal_v = wires.solve(p_w[:, None], self._ratio())
             self._solved_w, self._terminal_v = p_w, terminal_v[:, 0]
             self._loss_w = float(flow.loss_w(wires.feeder).sum())
-            self._v_pu = np.where(in_island, 1.0, wires.mean(self._terminal_v))
             self._limit_solar(inputs, p_w)
+        self._v_pu = np.where(in_island, island_v, self._control.wires.mean(self._terminal_v))
         return replace(inputs, v_pu=self._v_pu)
 
     def _ratio(self) -> float:
