@@ -13,11 +13,8 @@ Whatever kills the process, the next start continues from the last checkpoint: e
 everything after it is done again and finds what is there already.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +49,7 @@ from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
 from node.tied_racks import first_world
+from node.times import Times
 from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
@@ -62,22 +60,6 @@ BEFORE_GATE_S = 30
 MAX_BLOCKS_PER_INTERVAL = 50
 # Waiting orders are taken in by the door in batches of this many messages: one transaction each.
 DOOR_BATCH = 5_000
-
-
-@dataclass(slots=True)
-class Times:
-    """Wall-clock seconds spent, by room: for benchmarks, never part of a result."""
-
-    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def of(self, room: str) -> Iterator[None]:
-        """Add the time of the block to a room."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_s[room] += time.perf_counter() - began
 
 
 class Simulation:

@@ -16,6 +16,7 @@ from node.report import (
     racks,
     terminal,
     voltage,
+    voltage_plots,
     wishes,
     zones,
 )
@@ -50,7 +51,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     if by_zone is not None:
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    result |= voltage.figures_of(connection, scenario, span)
+    result |= voltage_plots.figures(connection, scenario, span)
     return result | frequency.pictures(connection, scenario)
 
 
