@@ -13,11 +13,8 @@ Whatever kills the process, the next start continues from the last checkpoint: e
 everything after it is done again and finds what is there already.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +38,7 @@ from node.disturbances import (
     silent_rows,
 )
 from node.founding import install_calls
+from node.garbage import rare_collections
 from node.hub import device_records, rack_journal
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
@@ -51,6 +49,7 @@ from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
 from node.tied_racks import first_world
+from node.times import Times
 from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
@@ -63,22 +62,6 @@ TIMESLOT_NOTICE_S = 3_600
 MAX_BLOCKS_PER_INTERVAL = 50
 # Waiting orders are taken in by the door in batches of this many messages: one transaction each.
 DOOR_BATCH = 5_000
-
-
-@dataclass(slots=True)
-class Times:
-    """Wall-clock seconds spent, by room: for benchmarks, never part of a result."""
-
-    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def of(self, room: str) -> Iterator[None]:
-        """Add the time of the block to a room."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_s[room] += time.perf_counter() - began
 
 
 class Simulation:
@@ -120,15 +103,16 @@ class Simulation:
         SettlementHalted
             If store and chain differ in any account, naming it and the amount.
         """
-        self._publish()  # what a stop between settlement and publication left
-        if self.next_interval == self._first:
-            self._open()
-        else:
-            self._catch_up()
-        for interval in range(self.next_interval, stop):
-            self._deliver(interval)
-            self._done = interval
-            on_interval(interval)
+        with rare_collections():
+            self._publish()  # what a stop between settlement and publication left
+            if self.next_interval == self._first:
+                self._open()
+            else:
+                self._catch_up()
+            for interval in range(self.next_interval, stop):
+                self._deliver(interval)
+                self._done = interval
+                on_interval(interval)
 
     # -------------------------------------------------------------- start
 

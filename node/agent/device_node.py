@@ -22,6 +22,7 @@ from node.agent.strategy import (
     Held,
     OrderBatch,
     Outlook,
+    Recovery,
     Schedule,
     StorageCalendar,
     StorageFleet,
@@ -33,6 +34,7 @@ from node.agent.strategy import (
     intraday_orders,
     narrowed,
     plan_storages,
+    recovering,
     reserve_price_micro_per_kwh,
     reserve_room_w,
     schedule,
@@ -130,8 +132,10 @@ class AgentFleet:
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._written: tuple[StoragePlan, bytes] | None = None
         self._held: tuple[Held, ...] = ()
         self._is_fit = np.ones(plant.storages.size, np.bool_)
+        self._recoveries: tuple[Recovery, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
         gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
@@ -235,16 +239,31 @@ class AgentFleet:
         days.is_present[~self._is_fit] = False
         return days
 
-    def hold(self, held: Held) -> None:
-        """Keep a reserve that was sold free of the market, from the interval before its first to its last."""
+    def hold(self, held: Held, at: int | None = None, state: FleetState | None = None) -> None:
+        """Keep a reserve that was sold free of the market, from the interval before its first to its last.
+
+        With a state, storages are planned anew from interval `at`, so that what is planned knows of the reserve.
+        """
         self._held = (*self._held, held)
+        if at is not None and state is not None:
+            outlook = self._outlook(at, range(at, at + self._n_horizon))
+            self._plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state), at)
+
+    def recover(self, recovery: Recovery) -> None:
+        """Buy back what a service took."""
+        self._recoveries = (*self._recoveries, recovery)
 
     def _at(self, interval: int) -> StorageFleet:
         """Return the storages as the market may use them in an interval."""
+        storages = self._storages
         for held in self._held:
             if held.first - 1 <= interval <= held.last:
-                return narrowed(self._storages, held)
-        return self._storages
+                storages = narrowed(storages, held)
+                break  # what is sold for the next service is held from its own first interval on
+        for recovery in self._recoveries:
+            if recovery.first <= interval <= recovery.last:
+                storages = recovering(storages, recovery)
+        return storages
 
     def _plan_storages(
         self, outlook: Outlook, usable_wh: FloatArray, reserve_at: int | None = None
@@ -352,6 +371,8 @@ class AgentFleet:
         if self._plan is None:
             return b""
         plan = self._plan
+        if self._written is not None and self._written[0] is plan:
+            return self._written[1]
         arrays = {
             "first": np.array([plan.first]),
             "hours": np.array([plan.hours]),
@@ -364,7 +385,8 @@ class AgentFleet:
         }
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        self._written = plan, buffer.getvalue()
+        return self._written[1]
 
     def restore(self, data: bytes) -> None:
         """Take up the plan that `to_bytes` wrote."""

@@ -240,7 +240,10 @@ class IntervalRun:
         inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
         if self._ride is not None:
             inputs = self._ride.with_generators(now_ms, inputs)
-        return inputs if self._grid is None else self._grid.see(inputs, self._fleet, self._in_island())
+        if self._grid is None:
+            return inputs
+        island_v = np.ones(self._plan.params.n_devices) if self._islands is None else self._islands.v_pu()
+        return self._grid.see(inputs, self._fleet, self._in_island(), island_v)
 
     def _in_island(self) -> BoolArray:
         return self._plan.island[self._plan.node_of_device]

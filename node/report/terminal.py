@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, racks, timeslots, voltage, zones
+from node.report import frequency, outcome, racks, timeslots, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -82,6 +82,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     ]
     if summary.voltage is not None:
         rows += voltage.rows_for_people(summary.voltage)
+    rows += outcome.figures(summary.outcome)
     rows += zones.figures(summary.zones)
     if summary.wishes:
         met, bought = (

@@ -16,11 +16,13 @@ from node.report import (
     racks,
     terminal,
     voltage,
+    voltage_plots,
     wishes,
     zones,
 )
+from node.report.definitions import DEFINITIONS
 from node.report.plots import Figure
-from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.report.summary import Summary, credits, kwh
 from node.scenario import Scenario
 
 # Heads and rows of text.
@@ -49,7 +51,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     if by_zone is not None:
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    result |= voltage.figures_of(connection, scenario, span)
+    result |= voltage_plots.figures(connection, scenario, span)
     return result | frequency.pictures(connection, scenario)
 
 
