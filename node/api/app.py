@@ -12,6 +12,7 @@ from node.api import (
     routes_plant,
     routes_prices,
     routes_racks,
+    routes_timeslots,
 )
 from node.api.context import Context
 from node.community import Community
@@ -38,7 +39,16 @@ def create_app(community: Community) -> FastAPI:
     app.state.context = Context(community)
     problems.install(app)
     description.install(app)
-    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_racks, routes_chain, page):
+    for one in (
+        routes_members,
+        routes_market,
+        routes_prices,
+        routes_plant,
+        routes_racks,
+        routes_timeslots,
+        routes_chain,
+        page,
+    ):
         app.include_router(one.router)
     app.include_router(routes_chain.operations)
     return app

@@ -16,6 +16,7 @@ from node.store import tables_devices as d
 from node.store import tables_frequency as f
 from node.store import tables_market as m
 from node.store import tables_racks as r
+from node.store import tables_timeslots as t
 from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
@@ -48,6 +49,7 @@ EXPORTED: tuple[Table, ...] = (
     r.overloads,
     r.transfers,
     r.debts,
+    t.timeslots,
     f.frequency_intervals,
     f.frequency_members,
     f.frequency_steps,
