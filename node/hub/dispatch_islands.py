@@ -15,6 +15,7 @@ from devices.specification import Priority
 from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller import election
 from node.controller.control_plan import ControlPlan
+from node.controller.decision import Decision
 from node.controller.microgrid import NEVER_MS, Microgrid, MicrogridState, Phase, plan_hours, usable_wh
 from node.controller.microgrid_decision import IslandOrders
 from node.controller.microgrid_detection import detect, drift
@@ -127,6 +128,14 @@ class IslandRun:
             is_waiting[waiting] = True
             is_shed[np.setdiff1d(grid.loads, np.r_[state.on, waiting].astype(np.int64))] = True
         return IslandOrders(is_inside, is_dark, is_shed, is_waiting, node)
+
+    def formed(self, fleet: FleetState, decision: Decision) -> FleetState:
+        """Return the fleet with forming storages at their power: a voltage source has no ramp."""
+        p_w = fleet.p_w.copy()
+        for grid, state in zip(self._grids, self.states, strict=True):
+            if state.is_cut and state.has_voltage:
+                p_w[grid.storages] = decision.granted_w[grid.storages]
+        return replace(fleet, p_w=p_w)
 
     # -------------------------------------------------------------- what happens
 

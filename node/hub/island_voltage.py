@@ -30,6 +30,7 @@ class IslandVoltage:
         self._forming = grid.storages[is_healthy[grid.storages]]
         self._droop: DroopIsland | None = None
         self._state: DroopState | None = None
+        self._told_w: NDArray[np.float64] | None = None
         self.set_hz = state.f_hz if state.phase is Phase.SYNCHRONISING else grid.nominal_hz
         self.samples: list[IslandSample] = []
 
@@ -48,7 +49,7 @@ class IslandVoltage:
         """Follow a step of the fleet that began at `at_ms`; return the state with what the bus shows at its end."""
         grid = self._grid
         if not state.has_voltage or not self._forming.size:
-            self._state = None
+            self._state = self._told_w = None
             if state.phase is Phase.DARK:
                 self._sample(at_ms + dt_ms, state.phase, [0.0], [0.0], 0.0, fleet)
             return state
@@ -60,7 +61,10 @@ class IslandVoltage:
         others = np.concatenate((grid.loads, grid.suns))
         net_w = -float(flows.terminal_wh[others].sum()) / hours
         reactive_var = REACTIVE_PER_ACTIVE * float(-flows.terminal_wh[grid.loads].sum()) / hours
-        set_w = fleet.p_w[self._forming]
+        now_w = fleet.p_w[self._forming]
+        # Until the leader's next period inverters run on what they were told before; droop carries the difference.
+        set_w = now_w if self._told_w is None or dt_ms > COAST_MS else self._told_w
+        self._told_w = now_w
         if self._state is None:
             self._state = at_rest(self._droop, set_w, net_w, reactive_var, self.set_hz)
         rows = np.array([row for row, _ in state.recent], np.int64)
