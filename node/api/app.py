@@ -7,6 +7,7 @@ from node.api import (
     page,
     problems,
     routes_chain,
+    routes_islands,
     routes_market,
     routes_members,
     routes_plant,
@@ -37,7 +38,15 @@ def create_app(community: Community) -> FastAPI:
     app.state.context = Context(community)
     problems.install(app)
     description.install(app)
-    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_chain, page):
+    for one in (
+        routes_members,
+        routes_market,
+        routes_prices,
+        routes_plant,
+        routes_islands,
+        routes_chain,
+        page,
+    ):
         app.include_router(one.router)
     app.include_router(routes_chain.operations)
     return app

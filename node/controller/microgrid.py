@@ -115,8 +115,8 @@ class MicrogridState:
         Since when the grid has been healthy again; `NEVER_MS` if it is not.
     f_hz, v_pu, angle_deg : float
         Of the island; the angle against the grid's.
-    lost_ms : int
-        When the supply was lost.
+    began_ms : int
+        When the supply was lost, or the newest black start began.
     pending : str
         What is to be told when the phase ends.
     """
@@ -134,7 +134,7 @@ class MicrogridState:
     f_hz: float = 0.0
     v_pu: float = 0.0
     angle_deg: float = 0.0
-    lost_ms: int = 0
+    began_ms: int = 0
     pending: str = ""
 
     @property

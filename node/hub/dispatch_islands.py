@@ -227,7 +227,7 @@ class IslandRun:
             since_ms=at_ms,
             due_ms=at_ms + round(trip.at_s * 1_000),
             terms=self.states[k].terms,
-            lost_ms=at_ms,
+            began_ms=at_ms,
             pending=f"{trip.cause.name.lower().replace('_', ' ')} after {trip.at_s:.2f} s",
         )
 
@@ -283,6 +283,7 @@ class IslandRun:
             lasts = service.is_on[:, : min(2, service.is_on.shape[1])].all(axis=1) & (demand_w[:, 0] > 0)
             if lasts.any() and sun_w[0] > 0.0:
                 self._tell(IncidentKind.BLACK_START, k, at_ms, f"sun {sun_w[0] / 1e3:.1f} kW")
+                self.states[k] = replace(state, began_ms=at_ms)
                 self._elect(k, at_ms)
             return
         if not now_on.any() and np.any(demand_w[:, 0] > 0):
@@ -329,10 +330,10 @@ class IslandRun:
         )
         if state.phase is Phase.FORMING and not later:
             changed = replace(changed, phase=Phase.ISLANDED, since_ms=at_ms)
-            after_s = (at_ms - state.lost_ms) / 1_000
+            after_s = (at_ms - state.began_ms) / 1_000
             self._tell(
                 IncidentKind.ISLAND_FORMED, k, at_ms,
-                f"{len(changed.on)} loads on, {after_s:.1f} s after the supply was lost",
+                f"{len(changed.on)} loads on after {after_s:.1f} s",
             )  # fmt: skip
         self.states[k] = changed
 

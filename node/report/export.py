@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
 from node.store import tables_devices as d
+from node.store import tables_islands as i
 from node.store import tables_market as m
 from node.store import tables_voltage as v
 
@@ -43,6 +44,9 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    i.island_intervals,
+    i.island_services,
+    i.island_samples,
     v.voltage_intervals,
     v.voltage_nodes,
     v.tap_changes,

@@ -18,6 +18,7 @@ from market.kpis_money import (
 )
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
+from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
@@ -103,6 +104,7 @@ class Summary:
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
+    islands: tuple[IslandDay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -147,6 +149,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.islands:
+            content["islands"] = [day.as_json() for day in self.islands]
         if self.voltage is not None:
             content["voltage"] = self.voltage.as_json()
         return content
@@ -219,6 +223,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
+        islands=island_days(connection, scenario, span),
     )
 
 
@@ -377,6 +382,9 @@ DEFINITIONS: Mapping[str, str] = {
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
+    "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
+    "reference keeps its supply: on a day with an outage a saving says little.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
     "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, voltage, wishes, zones
+from node.report import books, export, html, islands, plots, queries, terminal, voltage, wishes, zones
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -33,6 +33,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
     result |= voltage.figures_of(connection, scenario, span)
+    result |= islands.figures_of(connection, scenario, span)
     return result
 
 
@@ -73,6 +74,7 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
             ),
             **zones.tables(summary.zones),
             **wishes.tables(summary.wishes),
+            **islands.tables(summary.islands, scenario),
             **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
         },
         DEFINITIONS,
