@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from node.bus.messages import TOPIC_ISLANDS, IslandNotice
 from node.community import FIRST_ACCOUNT, Community
 from node.controller.microgrid_detection import DETECTION_LIMIT_S
-from node.disturbances import begins_s
+from node.controller.microgrid_reconnection import ENTER_SERVICE_S, SYNCHRONISATION_S
 from node.hub.dispatch_islands import served_pu
 from node.hub.dispatch_records import Disturbance, IntervalOutcome, SupplyFailure
 from node.hub.dispatch_state import World
@@ -76,22 +76,20 @@ class IslandWatch:
     def cut_zones(self, interval: int, world: World, gate_s: float) -> int:
         """Return the price zones that the hub knows to be cut off at a gate inside `interval`, as bits.
 
-        Known is what the interval began with, and what has failed since and was found out.
+        Known is what the interval began with, and what has failed or come back since.
         """
         if self._community.clearing.n_zones == 1:
             return 0
         start_s = self._community.scenario.grid.start_s(interval)
         found = 0
         for k, grid in enumerate(self._grids):
-            was_cut = bool(world.islands) and world.islands[k].is_cut
             above = set(self._community.dispatch.plan.tree.path_to_root(grid.node))
-            has_failed = any(
-                isinstance(f, SupplyFailure)
-                and f.node in above
-                and start_s <= begins_s(f) <= gate_s - DETECTION_LIMIT_S
-                for f in self._failures
-            )
-            if was_cut or has_failed:
+            lost = [f for f in self._failures if isinstance(f, SupplyFailure) and f.node in above]
+            was_cut = bool(world.islands) and world.islands[k].is_cut
+            has_failed = any(start_s <= f.start_s <= gate_s - DETECTION_LIMIT_S for f in lost)
+            ended_s = max((f.end_s for f in lost if f.start_s < gate_s), default=0.0)
+            is_back = ended_s + ENTER_SERVICE_S + SYNCHRONISATION_S <= gate_s
+            if (was_cut or has_failed) and not is_back:
                 found |= 1 << grid.node
         return found
 
