@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from node.bus.messages import TOPIC_ISLANDS, IslandNotice
 from node.community import FIRST_ACCOUNT, Community
+from node.controller.microgrid import served_pu
 from node.controller.microgrid_detection import DETECTION_LIMIT_S
 from node.controller.microgrid_reconnection import ENTER_SERVICE_S, SYNCHRONISATION_S
-from node.hub.dispatch_islands import served_pu
 from node.hub.dispatch_records import Disturbance, IntervalOutcome, SupplyFailure
 from node.hub.dispatch_state import World
 from node.hub.island_records import IslandAhead

@@ -27,10 +27,10 @@ from devices.state import FleetInputs, FleetState, initial_state
 from node.controller import election
 from node.controller.control_plan import ControlPlan, islanded, plan_control
 from node.controller.decision import Period
-from node.controller.microgrid import MicrogridTerms, lay_out
+from node.controller.microgrid import MicrogridTerms, first_states, lay_out
 from node.controller.microgrid_decision import decide_with_islands
 from node.controller.network import CapacityTree
-from node.hub.dispatch_islands import IslandRun, first_states
+from node.hub.dispatch_islands import IslandRun
 
 N_MEMBERS: Final = 9
 ELECTIONS_S: Final = 600.0  # of the members' own time
@@ -103,9 +103,10 @@ def island_realtime_factor(minutes: float = 60.0) -> float:
     end_ms = round(minutes * 60_000)
     started = time.process_time()
     for now_ms in range(0, end_ms, PERIOD_MS):
-        if now_ms % 1_000 == 0:
+        if now_ms % 1_000 == 0:  # what devices can hold is asked when something changes, as in dispatch
             inputs = _inputs(rng, params)
-        fleet = _lead(run, cut, params, now_ms, inputs, fleet, healthy, end_ms)
+            limits = deliverable_w(params, fleet, inputs, 900.0)
+        fleet = _lead(run, cut, params, now_ms, inputs, fleet, healthy, limits)
         for at_ms in range(now_ms, now_ms + PERIOD_MS, STEP_MS):
             fleet, told = command(params, fleet, inputs, at_ms / 1_000)
             fleet, flows = step(params, fleet, inputs, told.setpoint_w, STEP_MS / 1_000)
@@ -115,14 +116,14 @@ def island_realtime_factor(minutes: float = 60.0) -> float:
 
 def _lead(
     run: IslandRun, plan: ControlPlan, params: FleetParameters, now_ms: int, inputs: FleetInputs,
-    fleet: FleetState, healthy: np.ndarray, end_ms: int,
+    fleet: FleetState, healthy: np.ndarray, limits: tuple[np.ndarray, np.ndarray],
 ) -> FleetState:  # fmt: skip
     """Let the leader decide one period and send what it decided."""
     fleet = run.follow(now_ms, (0,), now_ms // 1_000 // 60, inputs, fleet)
     orders = run.orders()
     assert orders is not None
     n = params.n_devices
-    low, high = deliverable_w(params, fleet, inputs, max((end_ms - now_ms) / 1_000, 60.0) % 3_600 + 1.0)
+    low, high = limits
     period = Period(
         state=fleet, inputs=inputs, p_min_w=low, p_max_w=high, planned_w=np.zeros(n), request_wh=np.zeros(n),
         target_wh=np.full(N_HOMES, np.nan), delivered_wh=np.zeros(N_HOMES), left_s=60.0,

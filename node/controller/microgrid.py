@@ -21,7 +21,7 @@ from devices.parameters import FleetParameters
 from devices.specification import Kind, Priority
 from devices.state import FleetState
 from node.controller.control_plan import ControlPlan
-from node.controller.network import FloatArray, IntArray
+from node.controller.network import FloatArray, IntArray, sum_by
 from node.controller.shedding import Service, Supply, plan_service
 
 BoolArray = NDArray[np.bool_]
@@ -270,3 +270,21 @@ def plan_hours(
     critical_w = demand_w[priority == Priority.CRITICAL].sum(axis=0)
     n = max(horizon(critical_w, sun_w), 1)
     return plan_service(demand_w[:, :n], priority, supply(grid, params, state, sun_w[:n], is_healthy, slot_s))
+
+
+def first_states(grids: tuple[Microgrid, ...]) -> tuple[MicrogridState, ...]:
+    """Return the states before the first interval: connected."""
+    return tuple(MicrogridState() for _ in grids)
+
+
+def served_pu(
+    grid: Microgrid, state: MicrogridState, account_of_device: IntArray, load_share_pu: FloatArray,
+    n_accounts: int,
+) -> FloatArray:  # fmt: skip
+    """Return the share of each account's load that an island serves, (n_accounts,); 1 outside."""
+    on = np.zeros(account_of_device.size, np.bool_)
+    on[list(state.on) + [row for row, _ in state.waiting]] = True
+    inside = grid.loads
+    total = sum_by(account_of_device[inside], load_share_pu[inside], n_accounts)
+    served = sum_by(account_of_device[inside], load_share_pu[inside] * on[inside], n_accounts)
+    return np.where(total > 0, served / np.where(total > 0, total, 1.0), 1.0)

@@ -76,8 +76,8 @@ class IslandRun:
             for grid, state in zip(grids, states, strict=True)
         ]
         self._cut_s = [0.0 for _ in grids]
-        self._wanted_wh = np.zeros((len(grids), N_CLASSES))
-        self._served_wh = np.zeros((len(grids), N_CLASSES))
+        self._served_wh = [np.zeros(grid.loads.size) for grid in grids]
+        self._unserved_wh = [np.zeros(grid.loads.size) for grid in grids]
         self.incidents: list[Incident] = []
 
     # -------------------------------------------------------------- what the controller asks
@@ -163,29 +163,32 @@ class IslandRun:
 
     def add_step(self, now_ms: int, dt_ms: int, fleet: FleetState, flows: StepFlows) -> None:
         """Enter one step of the fleet: voltage and frequency, and who was served."""
-        params = self._plan.params
         at_ms = self._start_s * 1_000 + now_ms
         for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True)):
             if not state.is_cut:
                 continue
             self._cut_s[k] += dt_ms / 1_000
-            klass = params.priority[grid.loads]
-            served, unserved = flows.sink_wh[grid.loads], flows.unserved_wh[grid.loads]
-            self._served_wh[k] += sum_by(klass, served, N_CLASSES)
-            self._wanted_wh[k] += sum_by(klass, served + unserved, N_CLASSES)
+            self._served_wh[k] += flows.sink_wh[grid.loads]
+            self._unserved_wh[k] += flows.unserved_wh[grid.loads]
             self.states[k] = self._voltage[k].step(state, at_ms, dt_ms, fleet, flows)
 
     def outcomes(self, fleet: FleetState) -> tuple[IslandOutcome, ...]:
         """Return what each microgrid that was cut off did."""
-        return tuple(
-            IslandOutcome(
-                grid.name, state.phase, state.leader, state.term, self._cut_s[k],
-                self._wanted_wh[k], self._served_wh[k], usable_wh(grid, self._plan.params, fleet),
-                tuple(self._voltage[k].samples),
-            )
-            for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True))
-            if self._cut_s[k] > 0.0
-        )  # fmt: skip
+        params, found = self._plan.params, []
+        for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True)):
+            if self._cut_s[k] <= 0.0:
+                continue
+            klass = params.priority[grid.loads]
+            served = sum_by(klass, self._served_wh[k], N_CLASSES)
+            wanted = served + sum_by(klass, self._unserved_wh[k], N_CLASSES)
+            left_wh = usable_wh(grid, params, fleet)
+            found.append(
+                IslandOutcome(
+                    grid.name, state.phase, state.leader, state.term, self._cut_s[k], wanted, served, left_wh,
+                    tuple(self._voltage[k].samples),
+                )
+            )  # fmt: skip
+        return tuple(found)
 
     def _happens(self, k: int, at_ms: int, input_step: int, inputs: FleetInputs, fleet: FleetState) -> bool:
         """Do the next thing that is due; return whether there was any."""
@@ -388,21 +391,3 @@ def _stopped(fleet: FleetState, devices: IntArray) -> FleetState:
     p_w[devices] = 0.0
     main_p_w[devices] = 0.0
     return replace(fleet, p_w=p_w, main_p_w=main_p_w)
-
-
-def first_states(grids: tuple[Microgrid, ...]) -> tuple[MicrogridState, ...]:
-    """Return the states before the first interval: connected."""
-    return tuple(MicrogridState() for _ in grids)
-
-
-def served_pu(
-    grid: Microgrid, state: MicrogridState, account_of_device: IntArray, load_share_pu: NDArray[np.float64],
-    n_accounts: int,
-) -> NDArray[np.float64]:  # fmt: skip
-    """Return the share of each account's load that an island serves, (n_accounts,); 1 outside."""
-    on = np.zeros(account_of_device.size, np.bool_)
-    on[list(state.on) + [row for row, _ in state.waiting]] = True
-    inside = grid.loads
-    total = sum_by(account_of_device[inside], load_share_pu[inside], n_accounts)
-    served = sum_by(account_of_device[inside], load_share_pu[inside] * on[inside], n_accounts)
-    return np.where(total > 0, served / np.where(total > 0, total, 1.0), 1.0)
