@@ -5,7 +5,6 @@ from datetime import time
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, func, select
 
 from market.chunks import Tariff
 from market.metering import Registers
@@ -28,10 +27,13 @@ from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
+from node.hub.frequency import FrequencyServices
+from node.hub.late_readings import LateReadings, WindowTerms
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
 from node.hub.metering import Metering
 from node.hub.registry import Registry
+from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
@@ -39,11 +41,11 @@ from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
+from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
-from node.store.tables_chain import chain_accounts
-from node.store.tables_market import readings
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.tied_racks import rack_control, ride_terms
 from node.wiring import voltage_control
 
 
@@ -65,11 +67,13 @@ class Community:
     trading: Trading
     clearing: Clearing
     metering: Metering
+    late_readings: LateReadings
     dispatch: Dispatch
     agents: AgentFleet
     meters: MeterBank
     view: MarketView
     flexibility: Flexibility
+    frequency: FrequencyServices
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -148,8 +152,11 @@ def _wire(
         registry, zoning = Registry.load(connection), load_zoning(connection)
         settled = last_settled(connection, is_on_chain=chain is not None, before=first - 1)
         book = load_book(connection, settled + 1)
-        desk = MarginDesk(registry, lambda _interval: widest, settled, is_bounded=chain is not None)
-        desk.replay(connection, settled + 1)
+        unread = first_unread(connection, settled, first - 1)
+        desk = MarginDesk(registry, lambda _interval: widest, unread - 1, is_bounded=chain is not None)
+        desk.replay(connection, unread)
+        for interval in range(unread, settled + 1):  # in which somebody's meter was silent
+            desk.settled(connection, interval)
     schedule = round_schedule(scenario)
     view = MarketView(store, registry, 1 if zoning is None else zoning.tree.n_nodes)
     people = scenario.participants
@@ -239,11 +246,20 @@ def _wire(
         trading=trading,
         clearing=clearing,
         metering=Metering(domain, registry, clock, curtailer.address, is_signed=is_signed),
+        late_readings=LateReadings(
+            domain,
+            registry,
+            WindowTerms(scenario.interval_s, scenario.chain.fill_window_s),
+            keys.role("registrar") if is_signed else None,
+        ),
         dispatch=dispatch,
         agents=agents,
         meters=meters,
         view=view,
         flexibility=flexibility,
+        frequency=FrequencyServices(
+            scenario, plant, frequency_record_pu(scenario), agents, flexibility, FIRST_ACCOUNT, split_desk
+        ),
         domain=domain,
         chain=chain,
         contracts=contracts,
@@ -268,18 +284,10 @@ def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> D
         interval_s=scenario.interval_s,
         microgrids=microgrid_terms(scenario, topology),
         voltage=voltage_control(plant, optimises=optimises),
+        # The twin without taps compares wires, not transfers.
+        racks=rack_control(scenario, plant) if optimises else None,
+        ride=ride_terms(scenario, plant),
     )
-
-
-def last_settled(connection: Connection, *, is_on_chain: bool, before: int) -> int:
-    """Return the newest interval whose readings are settled; `before` if none is."""
-    if is_on_chain:
-        query = select(func.min(chain_accounts.c.read)).where(
-            chain_accounts.c.account >= FIRST_ACCOUNT, chain_accounts.c.is_metered
-        )
-    else:
-        query = select(func.max(readings.c.interval))
-    return max(before, connection.execute(query).scalar() or before)
 
 
 def _widest_tariff(scenario: Scenario) -> Tariff:

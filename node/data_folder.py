@@ -39,8 +39,10 @@ from node.scenario.zones import price_zones, zone_of_participants
 from node.store import (  # noqa: F401  (tables register themselves)
     tables_chain,
     tables_devices,
+    tables_frequency,
     tables_islands,
     tables_market,
+    tables_racks,
     tables_voltage,
 )
 from node.store.tables_devices import devices, nodes

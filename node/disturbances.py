@@ -1,5 +1,6 @@
 """A scenario's failures and faults at their times: what the controller has to survive, what the monitor has to find."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
 import numpy as np
@@ -9,7 +10,7 @@ from devices.parameters import FleetParameters
 from node.controller.takeover import TAKEOVER_S
 from node.hub.dispatch_records import ControllerFailure, Disturbance, SupplyFailure
 from node.hub.health_watch import PlannedFault
-from node.scenario import Scenario, SupplyOutage, Topology
+from node.scenario import ControllerOutage, MeterOutage, Scenario, SupplyOutage, Topology
 
 
 def planned_failures(scenario: Scenario, topology: Topology) -> tuple[Disturbance, ...]:
@@ -20,14 +21,39 @@ def planned_failures(scenario: Scenario, topology: Topology) -> tuple[Disturbanc
         at_s = local_time_s(scenario, failure.day, failure.start)
         if isinstance(failure, SupplyOutage):
             found.append(SupplyFailure(row[failure.node], at_s, at_s + failure.duration_s))
-        else:
+        elif isinstance(failure, ControllerOutage):
             found.append(ControllerFailure(at_s))
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class MeterSilence:
+    """A meter tells nothing from `start_s` to `end_s`; `row` is its participant's."""
+
+    row: int
+    start_s: float
+    end_s: float
+
+
+def planned_silences(scenario: Scenario) -> tuple[MeterSilence, ...]:
+    """Return which meters are silent when, unix time."""
+    rows = {participant.id: row for row, participant in enumerate(scenario.participants)}
+    return tuple(
+        MeterSilence(rows[failure.participant], begins, begins + failure.duration_s)
+        for failure in scenario.failures
+        if isinstance(failure, MeterOutage)
+        for begins in (local_time_s(scenario, failure.day, failure.start),)
+    )
+
+
+def silent_rows(silences: tuple[MeterSilence, ...], at_s: float) -> frozenset[int]:
+    """Return the participants whose meters tell nothing at a time, such as an interval's end."""
+    return frozenset(one.row for one in silences if one.start_s <= at_s < one.end_s)
+
+
 def during(failures: tuple[Disturbance, ...], start_s: float, end_s: float) -> tuple[Disturbance, ...]:
-    """Return the failures that touch `[start_s, end_s)`."""
-    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) > start_s)
+    """Return the failures that touch `[start_s, end_s)`, or end as it begins."""
+    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) >= start_s)
 
 
 def begins_s(failure: Disturbance) -> float:

@@ -40,10 +40,12 @@ class MeterBank:
         """
         self.registers = advance(self.registers, net_export_wh, self.capacity_milli_wh)
 
-    def readings(self, interval: int) -> tuple[MeterReading, ...]:
-        """Return every meter's signed register at the end of an interval."""
+    def readings(self, interval: int, silent: frozenset[int] = frozenset()) -> tuple[MeterReading, ...]:
+        """Return the signed register at the end of an interval of every meter but those of `silent` rows."""
         found = []
         for row, account in enumerate(self.account.tolist()):
+            if row in silent:
+                continue
             register = int(self.registers.register_milli_wh[row])
             r = vs = 0
             if self.is_signed:

@@ -13,11 +13,8 @@ Whatever kills the process, the next start continues from the last checkpoint: e
 everything after it is done again and finds what is there already.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +28,29 @@ from node.bus.messages import TOPIC_ORDERS, CurtailmentNotice, Message, OrderBat
 from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
-from node.community import FIRST_ACCOUNT, Community, last_settled
-from node.disturbances import during, islanded_zones, planned_failures, planned_faults
+from node.community import FIRST_ACCOUNT, Community
+from node.disturbances import (
+    during,
+    islanded_zones,
+    planned_failures,
+    planned_faults,
+    planned_silences,
+    silent_rows,
+)
 from node.founding import install_calls
-from node.hub import device_records
-from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
+from node.garbage import rare_collections
+from node.hub import device_records, rack_journal
+from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
+from node.hub.settled import not_on_chain
 from node.island_watch import IslandWatch
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
+from node.tied_racks import first_world
+from node.times import Times
 from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
@@ -55,22 +63,6 @@ MAX_BLOCKS_PER_INTERVAL = 50
 DOOR_BATCH = 5_000
 
 
-@dataclass(slots=True)
-class Times:
-    """Wall-clock seconds spent, by room: for benchmarks, never part of a result."""
-
-    spent_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextmanager
-    def of(self, room: str) -> Iterator[None]:
-        """Add the time of the block to a room."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.spent_s[room] += time.perf_counter() - began
-
-
 class Simulation:
     """Runs a community's intervals one after the other, and continues where it was stopped."""
 
@@ -80,11 +72,13 @@ class Simulation:
         self._length_s = community.scenario.interval_s
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
-        self._world = community.dispatch.first_world()
+        self._world = first_world(community)
         self._flexibility = community.flexibility
+        self._frequency = community.frequency
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
+        self._silences = planned_silences(community.scenario)
         self._health = HealthWatch(
             community.plant.fleet,
             planned_faults(community.scenario, community.plant.fleet),
@@ -109,15 +103,16 @@ class Simulation:
         SettlementHalted
             If store and chain differ in any account, naming it and the amount.
         """
-        self._publish()  # what a stop between settlement and publication left
-        if self.next_interval == self._first:
-            self._open()
-        else:
-            self._catch_up()
-        for interval in range(self.next_interval, stop):
-            self._deliver(interval)
-            self._done = interval
-            on_interval(interval)
+        with rare_collections():
+            self._publish()  # what a stop between settlement and publication left
+            if self.next_interval == self._first:
+                self._open()
+            else:
+                self._catch_up()
+            for interval in range(self.next_interval, stop):
+                self._deliver(interval)
+                self._done = interval
+                on_interval(interval)
 
     # -------------------------------------------------------------- start
 
@@ -126,6 +121,7 @@ class Simulation:
         community = self.community
         with community.store.read() as connection:
             saved = {row.name: row for row in connection.execute(select(checkpoints))}
+            self._frequency.restore(connection)
         if "world" not in saved:
             return self._first - 1
         done = saved["world"].interval
@@ -188,6 +184,7 @@ class Simulation:
         community.clock.advance_to(start_s)
         self._islands.begin(interval, self._world)
         with self.times.of("agents"):
+            community.agents.take_out(self._health.is_fit)
             aim = community.agents.begin(interval, self._world.fleet)
         for due in community.schedule.rounds_due(start_s, end_s):
             self._hold(due, interval, aim)
@@ -246,6 +243,7 @@ class Simulation:
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
+            frequency=self._frequency.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
             ahead=self._voltage.ahead(interval),
             island_ahead=self._islands.ahead(interval, self._world),
@@ -261,16 +259,6 @@ class Simulation:
         grid = self.community.scenario.grid
         return float(grid.start_s(interval)), float(grid.end_s(interval))
 
-    def _out_before(self, interval: int) -> frozenset[str]:
-        """Return the nodes whose supply was lost already when the interval began."""
-        start_s, _ = self._span_s(interval)
-        names = self.community.plant.topology.ids
-        return frozenset(
-            names[f.node]
-            for f in self._failures
-            if isinstance(f, SupplyFailure) and f.start_s < start_s < f.end_s
-        )
-
     def _targets(self, aim: Aim) -> FloatArray:
         """Return each account's target; accounts without storage just follow load and sun."""
         plant = self.community.plant
@@ -284,23 +272,28 @@ class Simulation:
         """Store readings, what devices did, and the checkpoint, with the settlement's plan, all or nothing."""
         community = self.community
         with self.times.of("signing"):
-            readings = community.meters.readings(interval)
+            silent = silent_rows(self._silences, community.scenario.grid.end_s(interval))
+            readings = community.meters.readings(interval, silent)
             notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
         with self.times.of("store"), community.store.begin() as connection:
             tariffs = self._record_tariff(connection, interval, outcome)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
+            community.late_readings.bring_in(connection, interval)
             device_records.record(
                 connection,
                 outcome,
                 community.plant.topology,
                 FIRST_ACCOUNT,
-                was_out=self._out_before(interval),
             )
             self._health.record(connection, interval)
+            if outcome.racks is not None and community.dispatch.racks is not None:
+                accounts = community.dispatch.racks.ties.account + FIRST_ACCOUNT
+                rack_journal.record(connection, interval, outcome.racks, accounts)
             self._islands.record(connection, outcome)
             self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
+            self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
                 community.settlement.plan(connection, interval)
@@ -371,17 +364,17 @@ class Simulation:
         with self.times.of("chain"):
             self._mine(community.scenario.grid.end_s(interval) + 1, max(len(unsettled), 1))
         with community.store.read() as connection:
-            settled = last_settled(
-                connection, is_on_chain=community.chain is not None, before=self._first - 1
-            )
-            if settled < interval:
+            missing = None if community.chain is None else not_on_chain(connection)
+            if missing is not None:
+                account, stored, read = missing
                 raise SettlementHalted(
-                    "interval", str(interval), f"readings are settled up to {settled} only"
+                    "account", str(account), f"read up to interval {stored}, on chain up to {read} only"
                 )
             for one in unsettled:
                 community.desk.settled(connection, one)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
+            self._frequency.observe(connection)
         self._publish()
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)

@@ -14,14 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
+from market.levies import LevyRule
 from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.island_news import IslandNews
 from node.agent.strategy import (
+    Held,
     OrderBatch,
     Outlook,
+    Recovery,
     Schedule,
+    StorageCalendar,
     StorageFleet,
     StoragePlan,
     carry_load_error,
@@ -29,7 +33,11 @@ from node.agent.strategy import (
     day_ahead_orders,
     expected_price,
     intraday_orders,
+    narrowed,
     plan_storages,
+    recovering,
+    reserve_price_micro_per_kwh,
+    reserve_room_w,
     schedule,
     seasonal_naive,
     to_orders,
@@ -126,8 +134,14 @@ class AgentFleet:
             keys.account, supplier, self._tree, plant.topology.ids, plant.scenario.interval_s
         )
         bus.subscribe(TOPIC_ISLANDS, self._islands.hear)
+        self._written: tuple[StoragePlan, bytes] | None = None
+        self._held: tuple[Held, ...] = ()
+        self._is_fit = np.ones(plant.storages.size, np.bool_)
+        self._recoveries: tuple[Recovery, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
+        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        self._levy_back = np.where(gets_back, self._levy, 0.0)
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -154,10 +168,10 @@ class AgentFleet:
         usable = storage_view.usable_wh(self._plant, state)
         every = max(1, REPLAN_S // self._plant.scenario.interval_s)
         if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
-            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable)
+            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable, at)
         outlook = self._outlook(at, range(at, at + 1))
-        is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
-        return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
+        is_present = self._calendar(range(at, at + 1)).is_present[:, 0]
+        return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
         self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
@@ -169,13 +183,19 @@ class AgentFleet:
         assert self._plan is not None  # `begin` has planned
         span = range(at, interval + 1)
         outlook = self._outlook(at, span)
-        days = storage_view.calendar(self._plant, span)
+        days = self._calendar(span)
         usable = storage_view.usable_wh(self._plant, state)
         for k in range(interval - at):
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
         batch = intraday_orders(
-            self._storages, outlook, self._plan, interval - at, usable, days.is_present[:, -1], round_number
+            self._at(interval),
+            outlook,
+            self._plan,
+            interval - at,
+            usable,
+            days.is_present[:, -1],
+            round_number,
         )
         return self._publish(batch)
 
@@ -188,10 +208,69 @@ class AgentFleet:
         change = (into - out - self._storages.self_discharge_w) * hours - trip_wh
         return np.clip(usable_wh + change, 0.0, self._storages.capacity_wh)
 
-    def _plan_storages(self, outlook: Outlook, usable_wh: FloatArray) -> StoragePlan:
-        span = range(outlook.first, outlook.first + outlook.n_intervals)
+    def reserve_offers(
+        self, at: int, state: FleetState, duration_h: float, most_w: FloatArray, *, is_symmetric: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what each storage offers as reserve now, W, and the least price, micro per kWh of availability.
+
+        Parameters
+        ----------
+        duration_h : float
+            For how long full power must be held.
+        most_w : float64 (n_storages,)
+            What a unit can reach in time; 0: it may not serve.
+        """
+        usable = storage_view.usable_wh(self._plant, state)
+        most_w = most_w * self._is_fit
+        room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
+        short, _ = self._supplier.prices(range(at, at + 1))
+        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        return room, reserve_price_micro_per_kwh(self._storages, energy_price)
+
+    def take_out(self, is_fit: NDArray[np.bool_]) -> None:
+        """Learn which devices may be given duty, `(n_devices,)`: no others have to deliver for the rest."""
+        self._is_fit = is_fit[self._plant.storages]
+
+    def _calendar(self, span: range) -> StorageCalendar:
+        """Return when storages can be used: plugged in, and healthy as far as anybody knows now."""
         days = storage_view.calendar(self._plant, span)
-        return plan_storages(self._storages, days, outlook, usable_wh, self._plan)
+        days.is_present[~self._is_fit] = False
+        return days
+
+    def hold(self, held: Held, at: int | None = None, state: FleetState | None = None) -> None:
+        """Keep a reserve that was sold free of the market, from the interval before its first to its last.
+
+        With a state, storages are planned anew from interval `at`, so that what is planned knows of the reserve.
+        """
+        self._held = (*self._held, held)
+        if at is not None and state is not None:
+            outlook = self._outlook(at, range(at, at + self._n_horizon))
+            self._plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state), at)
+
+    def recover(self, recovery: Recovery) -> None:
+        """Buy back what a service took."""
+        self._recoveries = (*self._recoveries, recovery)
+
+    def _at(self, interval: int) -> StorageFleet:
+        """Return the storages as the market may use them in an interval."""
+        storages = self._storages
+        for held in self._held:
+            if held.first - 1 <= interval <= held.last:
+                storages = narrowed(storages, held)
+                break  # what is sold for the next service is held from its own first interval on
+        for recovery in self._recoveries:
+            if recovery.first <= interval <= recovery.last:
+                storages = recovering(storages, recovery)
+        return storages
+
+    def _plan_storages(
+        self, outlook: Outlook, usable_wh: FloatArray, reserve_at: int | None = None
+    ) -> StoragePlan:
+        """Plan from a level; with what is held as reserve in an interval, if one is given."""
+        storages = self._storages if reserve_at is None else self._at(reserve_at)
+        span = range(outlook.first, outlook.first + outlook.n_intervals)
+        days = self._calendar(span)
+        return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
     def forecast_w(self, at: int, ahead: int) -> tuple[FloatArray, FloatArray]:
         """Return the load and sun that agents expect for `ahead` intervals from `at` on, `(n_accounts, ahead)` each."""
@@ -237,6 +316,7 @@ class AgentFleet:
             tree=self._islands.tree(),
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
+            levy_back_micro_per_kwh=self._levy_back,
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )
@@ -295,6 +375,8 @@ class AgentFleet:
         if self._plan is None:
             return b""
         plan = self._plan
+        if self._written is not None and self._written[0] is plan:
+            return self._written[1]
         arrays = {
             "first": np.array([plan.first]),
             "hours": np.array([plan.hours]),
@@ -307,7 +389,8 @@ class AgentFleet:
         }
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
-        return buffer.getvalue()
+        self._written = plan, buffer.getvalue()
+        return self._written[1]
 
     def restore(self, data: bytes) -> None:
         """Take up the plan that `to_bytes` wrote."""

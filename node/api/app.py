@@ -12,6 +12,7 @@ from node.api import (
     routes_members,
     routes_plant,
     routes_prices,
+    routes_racks,
 )
 from node.api.context import Context
 from node.community import Community
@@ -44,6 +45,7 @@ def create_app(community: Community) -> FastAPI:
         routes_prices,
         routes_plant,
         routes_islands,
+        routes_racks,
         routes_chain,
         page,
     ):

@@ -233,7 +233,8 @@ class Quote(Answer):
     )
     amount_pico: int | None = Field(description="received; negative: paid", examples=[-83_750_000_000])
     levies_micro_per_kwh: int = Field(
-        description="due on top on metered import, whoever sold it", examples=[237_000]
+        description="due on top on metered import, whoever sold it; a storage's on what it does not feed back",
+        examples=[237_000],
     )
     supplier_micro_per_kwh: int = Field(
         description="the same energy from, or to, the supplier", examples=[255_000]

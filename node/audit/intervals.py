@@ -9,16 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from market.imbalance import imbalance_milli_wh
-from node.audit.bundle import (
-    Bundle,
-    BundleError,
-    CurtailmentLine,
-    ImbalanceLine,
-    Pico,
-    ReadingLine,
-    decode,
-)
+from node.audit.bundle import Bundle, decode
 from node.audit.commitment import BookNote, bundle_hash
+from node.audit.line_text import BundleError
+from node.audit.lines import CurtailmentLine, ImbalanceLine, Pico, ReadingLine
 from node.audit.orders import OrderChecks, signed_by
 from node.audit.record import CURTAILER, REGISTRAR, ChainRecord, OnChain
 from node.audit.rounds import check_rounds
@@ -162,8 +156,14 @@ def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str
 def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain) -> Iterator[str]:
     on_chain = dict(found.readings)
     for line in bundle.readings:
-        yield from _reading_signature(record, interval, line)
-        settled = on_chain.pop(line.account, None)
+        if line.interval > interval:
+            yield f"reading of account {line.account} is of interval {line.interval}, which is not over"
+            continue
+        yield from _reading_signature(record, line)
+        if line.interval == interval:
+            settled = on_chain.pop(line.account, None)
+        else:
+            settled = record.by_interval.get(line.interval, OnChain()).readings.get(line.account)
         told = (line.register_milli_wh, line.is_substitute)
         if settled is None:
             yield f"reading of account {line.account} is not on chain"
@@ -177,15 +177,15 @@ def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain
         yield f"reading of account {account} is on chain, but not in the bundle"
 
 
-def _reading_signature(record: ChainRecord, interval: int, line: ReadingLine) -> Iterator[str]:
+def _reading_signature(record: ChainRecord, line: ReadingLine) -> Iterator[str]:
     message: Message
     if line.is_substitute:
-        message = typed_data.Substitute(line.account, interval, line.register_milli_wh)
-        closes_s = record.ledger.terms.end_s(interval)
+        message = typed_data.Substitute(line.account, line.interval, line.register_milli_wh)
+        closes_s = record.ledger.terms.end_s(line.interval)
         signer, who = record.holders.at(REGISTRAR, closes_s), "registrar"
     else:
-        message = typed_data.Reading(line.account, interval, line.register_milli_wh)
-        meter = record.meter(line.account, interval)
+        message = typed_data.Reading(line.account, line.interval, line.register_milli_wh)
+        meter = record.meter(line.account, line.interval)
         if meter is None:
             yield f"reading of account {line.account}: it has no meter on chain"
             return
@@ -219,34 +219,39 @@ def _imbalances(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator[
     position: defaultdict[int, int] = defaultdict(int)
     for fill in bundle.fills:
         position[fill.account] += -fill.quantity_milli_wh if fill.is_buy else fill.quantity_milli_wh
-    curtailed = {line.account: line.quantity_milli_wh for line in bundle.curtailments}
-    told = {line.account: line for line in bundle.imbalances}
+    told = {(line.interval, line.account): line for line in bundle.imbalances}
     for reading in bundle.readings:
         account = reading.account
-        before = record.register_before(account, interval)
-        line = told.pop(account, None)
-        if before is None:
-            yield f"account {account}: its register before the interval is not on chain"
+        name = f"imbalance of account {account}"
+        late = "" if reading.interval == interval else f" in interval {reading.interval}"
+        before = record.register_before(account, reading.interval)
+        tariffs = record.tariffs(reading.interval)
+        line = told.pop((reading.interval, account), None)
+        if before is None or tariffs is None:
+            yield f"account {account}: its register before the interval is not on chain{late}"
             continue
-        tariff = bundle.tariffs[record.ledger.accounts[account].zone]
+        # an older interval's fills stand in its own bundle, and were compared with the chain there
+        sold = position[account] if not late else record.position_milli_wh(account, reading.interval)
+        state = record.ledger.accounts[account]
+        tariff = tariffs[state.zone]
         imbalance = int(
             imbalance_milli_wh(
                 reading.register_milli_wh,
                 before,
-                position[account],
-                curtailed.get(account, 0),
+                sold,
+                state.curtailed_milli_wh.get(reading.interval, 0),
                 tariff.short_micro_per_kwh,
             )
         )
         price = tariff.short_micro_per_kwh if imbalance < 0 else tariff.long_micro_per_kwh
         metered = reading.register_milli_wh - before
-        expected = ImbalanceLine(account, position[account], metered, imbalance, Pico(imbalance * price))
+        expected = ImbalanceLine(reading.interval, account, sold, metered, imbalance, Pico(imbalance * price))
         if line is None:
-            yield f"imbalance of account {account} is missing, recomputed {imbalance} mWh"
+            yield f"{name}{late} is missing, recomputed {imbalance} mWh"
         elif line != expected:
             for field in expected.__slots__:
                 ours, theirs = getattr(expected, field), getattr(line, field)
                 if ours != theirs:
-                    yield f"imbalance of account {account}: {field} is {theirs}, recomputed {ours}"
-    for account in told:
+                    yield f"{name}{late}: {field} is {theirs}, recomputed {ours}"
+    for _, account in told:
         yield f"imbalance of account {account}, whose meter was not read"

@@ -12,8 +12,10 @@ from typing import Any
 
 from market.errors import MarketError
 from market.orders import Order, Source
-from node.audit.bundle import Bundle, BundleError, OrderLine, RoundLine, decode, parse
+from node.audit.bundle import Bundle, decode
 from node.audit.commitment import bundle_hash
+from node.audit.line_text import BundleError, parse
+from node.audit.lines import OrderLine, RoundLine
 from node.audit.orders import order_of, signed_by
 from node.audit.record import OPERATOR, ChainRecord, OnChain
 from node.audit.rounds import Cleared, clear_rounds

@@ -5,7 +5,7 @@ from typing import Final
 
 from market.errors import MarketError
 from market.orders import MAX_ACCOUNT, MAX_GROUP, Order, Source
-from node.audit.bundle import OrderLine
+from node.audit.lines import OrderLine
 from node.audit.record import OPERATOR, ChainRecord
 from node.chain import typed_data
 from node.chain.ports import Address

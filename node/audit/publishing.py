@@ -13,8 +13,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from node.audit.bundle import (
-    FORMAT,
+from node.audit.bundle import FORMAT, encode, file_name
+from node.audit.commitment import (
+    KIND,
+    NOTE_GAS,
+    BookNote,
+    Note,
+    bundle_hash,
+    decode_note,
+    encode_note,
+    noticeboard,
+)
+from node.audit.lines import (
     CurtailmentLine,
     FillLine,
     Head,
@@ -28,18 +38,6 @@ from node.audit.bundle import (
     TariffLine,
     TradeLine,
     ZoneLine,
-    encode,
-    file_name,
-)
-from node.audit.commitment import (
-    KIND,
-    NOTE_GAS,
-    BookNote,
-    Note,
-    bundle_hash,
-    decode_note,
-    encode_note,
-    noticeboard,
 )
 from node.chain.sender import ContractCall, OutboxState, Sender
 from node.chain.transactions import transaction_data
@@ -200,21 +198,22 @@ def _lines(connection: Connection, frame: Frame, interval: int) -> list[Line]:
     lines += [_record(ZoneLine, row) for row in connection.execute(select(zones))]
     covering = select(orders).where(orders.c.last >= interval, orders.c.first <= interval)
     lines += [_record(OrderLine, row) for row in connection.execute(covering)]
-    for kind, table in _TABLES:
-        rows = connection.execute(select(table).where(table.c.interval == interval))
+    for kind, table, column in _TABLES:
+        rows = connection.execute(select(table).where(table.c[column] == interval))
         lines += [_record(kind, row) for row in rows]
     return lines
 
 
-_TABLES: tuple[tuple[type, Table], ...] = (
-    (TariffLine, tariffs),
-    (RoundLine, rounds),
-    (PriceLine, prices),
-    (FillLine, fills),
-    (TradeLine, trades),
-    (CurtailmentLine, curtailments),
-    (ReadingLine, readings),
-    (ImbalanceLine, imbalances),
+# A line kind, its table, and the column that says in which interval's bundle a row stands.
+_TABLES: tuple[tuple[type, Table, str], ...] = (
+    (TariffLine, tariffs, "interval"),
+    (RoundLine, rounds, "interval"),
+    (PriceLine, prices, "interval"),
+    (FillLine, fills, "interval"),
+    (TradeLine, trades, "interval"),
+    (CurtailmentLine, curtailments, "interval"),
+    (ReadingLine, readings, "settled_in"),
+    (ImbalanceLine, imbalances, "settled_in"),
 )
 
 

@@ -119,6 +119,11 @@ class ChainRecord:
         exchanged = self._meters[account][1:]
         return found + sum(offset for first, _, offset in exchanged if first == interval)
 
+    def position_milli_wh(self, account: int, interval: int) -> int:
+        """Return what an account sold minus bought in an interval, by the chunks that settled it."""
+        fills = (fill for chunk in self.by_interval[interval].chunks for fill in chunk.fills)
+        return sum(fill.sold_milli_wh for fill in fills if fill.order.account == account)
+
     def tariffs(self, interval: int) -> tuple[Tariff, ...] | None:
         """Return an interval's published tariffs."""
         table = self.ledger.tariffs.get(interval)
@@ -154,7 +159,7 @@ class ChainRecord:
         """Take in a block; False where the mirror cannot follow the chain any more."""
         calls = []
         if block.transactions:
-            calls = self._chain.calls(block.number, (self.deployment.settlement, self._board))
+            calls = self._chain.calls(block, (self.deployment.settlement, self._board))
         by_index = {call.index: call for call in calls if call.is_success}
         settled: set[int] = set()
         for index in sorted(set(by_index) | set(logs)):

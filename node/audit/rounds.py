@@ -12,7 +12,8 @@ from market.book import COLUMNS, Book, Selection
 from market.network_auction_tree import MarketTree
 from market.orders import Source
 from market.zones import ZonalResult, Zoning, clear
-from node.audit.bundle import Bundle, FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
+from node.audit.bundle import Bundle
+from node.audit.lines import FillLine, OrderLine, Pico, PriceLine, RoundLine, TradeLine, columns
 from node.audit.record import ChainRecord
 
 _SEQUENCES: Final = 2**63

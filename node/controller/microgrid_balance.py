@@ -20,13 +20,12 @@ class Balance:
 
     Parameters
     ----------
-    load_w, sun_w : float64
-        Drawn, >= 0, and injected, >= 0.
+    sun_w : float64
+        Injected, >= 0.
     storage_w : float64
         > 0 discharges.
     """
 
-    load_w: FloatArray
     sun_w: FloatArray
     storage_w: FloatArray
 
@@ -41,7 +40,7 @@ def balance(load_w: FloatArray, sun_w: FloatArray, low_w: FloatArray, high_w: Fl
     low_w, high_w : float64 (n_storages,)
         What each storage can hold, low <= 0 <= high.
     """
-    load = np.ceil(load_w * MILLI - 1e-6).astype(np.int64)
+    load = np.rint(load_w * MILLI).astype(np.int64)
     sun = np.floor(sun_w * MILLI + 1e-6).astype(np.int64)
     lacking = int(load.sum() - sun.sum())
     if lacking >= 0:
@@ -50,7 +49,7 @@ def balance(load_w: FloatArray, sun_w: FloatArray, low_w: FloatArray, high_w: Fl
         taken = min(-lacking, _total(-low_w))
         storage = -_shares(taken, -low_w)
         sun = _shares(int(load.sum()) + taken, sun / MILLI)
-    return Balance(load / MILLI, sun / MILLI, storage / MILLI)
+    return Balance(sun / MILLI, storage / MILLI)
 
 
 def _total(room_w: FloatArray) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from devices.specification import Kind
 from node.controller.control_plan import ControlPlan
-from node.controller.decision import Decision, Period, decide
+from node.controller.decision import Decision, Period, decide, wanted_load_w
 from node.controller.microgrid import BoolArray
 from node.controller.microgrid_balance import balance
 from node.controller.network import IntArray
@@ -78,12 +78,12 @@ def _balance(plan: ControlPlan, period: Period, is_inside: BoolArray) -> Period:
     storages = np.flatnonzero(params.is_storage & (params.kind != Kind.VEHICLE) & can)
     suns = np.flatnonzero((params.kind == Kind.SOLAR) & can)
     loads = np.flatnonzero(~params.is_storage & (params.kind != Kind.SOLAR) & can)
-    demand_w, solar_w = period.inputs.load_demand_w.copy(), period.inputs.solar_available_w.copy()
+    solar_w = period.inputs.solar_available_w.copy()
     planned_w = period.planned_w.copy()
     low_w, high_w = np.minimum(period.p_min_w, 0.0), np.maximum(period.p_max_w, 0.0)
-    done = balance(demand_w[loads], solar_w[suns], low_w[storages], high_w[storages])
-    demand_w[loads], solar_w[suns], planned_w[storages] = done.load_w, done.sun_w, done.storage_w
-    inputs = replace(period.inputs, load_demand_w=demand_w, solar_available_w=solar_w)
+    done = balance(wanted_load_w(plan, period)[loads], solar_w[suns], low_w[storages], high_w[storages])
+    solar_w[suns], planned_w[storages] = done.sun_w, done.storage_w
+    inputs = replace(period.inputs, solar_available_w=solar_w)
     # Who forms the voltage is no ramp: its power is what the others leave, in the same instant.
     p_w = period.state.p_w.copy()
     p_w[storages] = done.storage_w

@@ -12,7 +12,7 @@ Every step is planned in the same transaction as the interval's readings, and on
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -37,6 +37,8 @@ INTERVALS_BEFORE = 2
 PAID_AT_ONCE = 128
 HISTORY_DAYS = 5
 BUYER = "buyer"
+# How an event is split: by RevenueSplit, or by its buyer itself.
+CONTRACT = "contract"
 
 PlannedExport = Callable[[range], NDArray[np.float64]]
 
@@ -53,6 +55,8 @@ class PlannedEvent:
     baseline: str
     accounts: tuple[int, ...]
     devices: NDArray[np.bool_]
+    is_dispatched: bool = True  # the controller shares it as power; a frequency service answers by itself
+    split: str = CONTRACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,18 @@ class Flexibility:
                 members=event.devices,
             )
             for event in self._events
-            if event.first <= interval <= event.last
+            if event.is_dispatched and event.first <= interval <= event.last
         )
+
+    def adopt(self, event: PlannedEvent) -> None:
+        """Record and pay an event that was opened outside of the plan, or before a restart."""
+        self._events = (*self._events, event)
 
     def after(self, connection: Connection, interval: int) -> None:
         """Plan what is due at the end of an interval, in the caller's transaction."""
         for event in self._events:
-            if interval == event.first - INTERVALS_BEFORE:
-                self._open(connection, event)
+            if interval == event.first - INTERVALS_BEFORE and event.is_dispatched:
+                self.open(connection, event)
             elif interval == event.last:
                 self._record(connection, event)
             elif interval == event.last + self._closes_after:
@@ -153,7 +161,8 @@ class Flexibility:
 
     # -------------------------------------------------------------- before
 
-    def _open(self, connection: Connection, event: PlannedEvent) -> None:
+    def open(self, connection: Connection, event: PlannedEvent) -> None:
+        """Fix an event's baselines and, where the contract splits it, commit them and the money on chain."""
         if self._stored(connection, event) is not None:
             return
         baselines = Baselines.commit(event.accounts, self._baseline(connection, event).tolist())
@@ -167,6 +176,7 @@ class Flexibility:
                 "revenue_pico": event.revenue_pico,
                 "root": baselines.root,
                 "state": "opened",
+                "split": event.split,
             },
         )
         key = done.inserted_primary_key
@@ -178,12 +188,9 @@ class Flexibility:
                 for account, baseline in zip(baselines.account, baselines.baseline_milli_wh, strict=True)
             ],
         )
-        self._enqueue(
-            connection,
-            "open",
-            event.name,
-            (baselines.root, event.first, event.last, event.revenue_pico),
-        )
+        if event.split == CONTRACT:
+            arguments = (baselines.root, event.first, event.last, event.revenue_pico)
+            self._enqueue(connection, "open", event.name, arguments)
 
     def _baseline(self, connection: Connection, event: PlannedEvent) -> NDArray[np.int64]:
         """Return what each member would export without the event, mWh over the whole event."""
@@ -194,7 +201,10 @@ class Flexibility:
             return baseline_of_schedule(np.ceil(planned * MILLI_WH_PER_WH).astype(np.int64))
         if event.baseline == "previous_interval":
             last = event.first - INTERVALS_BEFORE
-            return _metered(connection, event.accounts, range(last, last + 1))[:, 0] * n
+            metered = _metered(connection, event.accounts, range(last, last + 1))
+            if not metered.size:  # a member's meter was silent
+                return self._baseline(connection, _with_schedule(event))
+            return metered[:, 0] * n
         per_day = 86_400 // self._grid.length_s
         days = []
         for back in range(1, HISTORY_DAYS + 1):
@@ -219,6 +229,8 @@ class Flexibility:
         for account, baseline in zip(baselines.account, baselines.baseline_milli_wh, strict=True):
             before = _register(connection, account, event.first - 1)
             after = _register(connection, account, event.last)
+            if before is None or after is None:
+                continue  # its meter was silent: what nobody measured is not paid
             contribution = after.register_milli_wh - before.register_milli_wh - baseline
             connection.execute(
                 update(flex_members)
@@ -256,7 +268,10 @@ class Flexibility:
 
     def observe(self, connection: Connection) -> None:
         """Take over what the chain has paid to members."""
-        for row in connection.execute(select(flex_events).where(flex_events.c.state == "paid")):
+        by_contract = select(flex_events).where(
+            flex_events.c.state == "paid", flex_events.c.split == CONTRACT
+        )
+        for row in connection.execute(by_contract):
             for paid in _chain_events(connection, "Paid"):
                 if paid["id"] == row.chain_id:
                     connection.execute(
@@ -306,22 +321,16 @@ class Flexibility:
 
 
 def _with_schedule(event: PlannedEvent) -> PlannedEvent:
-    return PlannedEvent(
-        event.name,
-        event.first,
-        event.last,
-        event.requested_w,
-        event.revenue_pico,
-        "schedule",
-        event.accounts,
-        event.devices,
-    )
+    return replace(event, baseline="schedule")
 
 
 def _register(connection: Connection, account: int, interval: int) -> Any:
+    """Return the register that the account's meter signed; None if it was silent."""
     return connection.execute(
-        select(readings).where(readings.c.account == account, readings.c.interval == interval)
-    ).one()
+        select(readings).where(
+            readings.c.account == account, readings.c.interval == interval, ~readings.c.is_substitute
+        )
+    ).one_or_none()
 
 
 def _signed(row: Any) -> tuple[int, int, int]:
@@ -345,11 +354,12 @@ def _metered(
     columns = [
         t for t in span if all(t in registers and t - 1 in registers for registers in by_account.values())
     ]
-    if not is_partial and len(columns) < len(span):
+    is_first = not any(span.start - 1 in registers for registers in by_account.values())
+    if not is_partial and is_first and len(columns) < len(span):
         # The first reading of all starts from an installed register of zero.
         for registers in by_account.values():
-            registers.setdefault(span.start - 1, 0)
-        columns = list(span)
+            registers[span.start - 1] = 0
+        columns = [t for t in span if all(t in registers for registers in by_account.values())]
     rows = [[registers[t] - registers[t - 1] for t in columns] for registers in by_account.values()]
     return np.array(rows, np.int64).reshape(len(accounts), len(columns))
 

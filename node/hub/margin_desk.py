@@ -92,10 +92,10 @@ class MarginDesk:
         """Note that an interval's fills and readings are settled, and what the accounts hold now."""
         for row in connection.execute(select(fills).where(fills.c.interval == interval)):
             self._exposure[row.account].book(interval, row.is_buy, row.quantity_milli_wh, _all_in(row))
-        for account in connection.execute(
-            select(readings.c.account).where(readings.c.interval == interval)
-        ).scalars():
-            self._exposure[account].read(interval)
+        for row in connection.execute(
+            select(readings.c.account, readings.c.interval).where(readings.c.settled_in == interval)
+        ):
+            self._exposure[row.account].read(row.interval)
         self.read = max(self.read, interval)
         self.refresh(connection)
 

@@ -1,13 +1,14 @@
 """Meters' signed registers and the controller's signed curtailments: checked, stored, priced as imbalance.
 
-The last register of every account is the anchor: a reading is the next interval's or it is refused, the same
-reading again is harmless, and another value for an interval already read is an alarm.
+The last register of every account that counts is the anchor. A reading of the next interval counts at once; one
+after a gap waits until the intervals before it are read (hub/late_readings). The same reading again is harmless,
+another value for an interval already read is an alarm.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from market.chunks import Tariff
 from market.errors import ReadingRefused
@@ -19,7 +20,7 @@ from node.clock import Clock
 from node.hub.clearing import positions_milli_wh
 from node.hub.registry import Registry
 from node.store.bulk import insert_all
-from node.store.tables_market import curtailments, imbalances, readings, tariffs
+from node.store.tables_market import chunks, curtailments, imbalances, readings, tariffs
 
 
 class Metering:
@@ -76,10 +77,12 @@ class Metering:
     def read(self, connection: Connection, interval: int, batch: Sequence[MeterReading]) -> None:
         """Store one interval's readings and what each account's imbalance costs, all or none.
 
+        Readings after a gap, or of an interval whose settlement is planned, are stored and wait.
+
         Raises
         ------
         ReadingRefused
-            If a reading is forged, of an unknown account, not the next interval's, a second value for the
+            If a reading is forged, of an unknown account, before one that counts, a second value for the
             same interval, a substitute, or moves the register by more than the connection can carry.
         """
         known = self._stored(connection, interval)
@@ -88,14 +91,16 @@ class Metering:
             return
         before = self._registers_before(connection, interval, [reading.account for reading in fresh])
         position = positions_milli_wh(connection, interval)
-        forgiven = _curtailed(connection, interval)
+        forgiven = curtailed_milli_wh(connection, interval)
         tariff = load_tariffs(connection, interval)
         if not tariff:
             raise ReadingRefused(f"interval {interval} has no tariff yet: publish it before reading meters")
         reading_rows: list[dict[str, Any]] = []
+        late_rows: list[dict[str, Any]] = []
         metered_milli_wh: list[int] = []
         zones: list[int] = []
         seen: set[int] = set()
+        is_over = _is_planned(connection, interval)
         for reading in fresh:
             row = self._registry.row(reading.account)
             if row is None:
@@ -111,17 +116,10 @@ class Metering:
                     "a meter sends none"
                 )
             last_interval, last_register = before.get(reading.account, (None, 0))
-            if last_interval is not None and interval != last_interval + 1:
+            if last_interval is not None and interval <= last_interval:
                 raise ReadingRefused(
                     f"account {reading.account}: reading of interval {interval}, "
                     f"the next one is {last_interval + 1}"
-                )
-            metered = reading.register_milli_wh - last_register
-            capacity = int(self._registry.capacity_milli_wh[row])
-            if abs(metered) > capacity:
-                raise ReadingRefused(
-                    f"account {reading.account}, interval {interval}: register moved by {metered} mWh, "
-                    f"the connection carries {capacity}"
                 )
             self._check_signature(
                 typed_data.Reading(reading.account, interval, reading.register_milli_wh),
@@ -129,21 +127,32 @@ class Metering:
                 self._registry.meter[row],
                 reading.account,
             )
-            reading_rows.append(self._reading_row(reading))
+            if is_over or (last_interval is not None and interval != last_interval + 1):
+                late_rows.append(self._reading_row(reading, settled_in=None))
+                continue
+            metered = reading.register_milli_wh - last_register
+            capacity = int(self._registry.capacity_milli_wh[row])
+            if abs(metered) > capacity:
+                raise ReadingRefused(
+                    f"account {reading.account}, interval {interval}: register moved by {metered} mWh, "
+                    f"the connection carries {capacity}"
+                )
+            reading_rows.append(self._reading_row(reading, settled_in=interval))
             metered_milli_wh.append(metered)
             zones.append(int(self._registry.zone[row]))
-        insert_all(connection, readings, reading_rows)
+        insert_all(connection, readings, reading_rows + late_rows)
         accounts = [row["account"] for row in reading_rows]
         insert_all(
             connection,
             imbalances,
-            _imbalance_rows(
+            imbalance_rows(
                 interval,
                 accounts,
                 metered_milli_wh,
                 [position.get(account, 0) for account in accounts],
                 [forgiven.get(account, 0) for account in accounts],
                 [tariff[zone] for zone in zones],
+                settled_in=interval,
             ),
         )
 
@@ -172,7 +181,7 @@ class Metering:
         if found != signer:
             raise ReadingRefused(f"account {account}: signed by 0x{found.hex()}, expected 0x{signer.hex()}")
 
-    def _reading_row(self, reading: MeterReading) -> dict[str, Any]:
+    def _reading_row(self, reading: MeterReading, settled_in: int | None) -> dict[str, Any]:
         return {
             "interval": reading.interval,
             "account": reading.account,
@@ -180,6 +189,7 @@ class Metering:
             "is_substitute": reading.is_substitute,
             "signature": CompactSignature(reading.r, reading.vs).to_bytes(),
             "received_at_s": int(self._clock.now_s()),
+            "settled_in": settled_in,
         }
 
     def _stored(self, connection: Connection, interval: int) -> dict[int, int]:
@@ -191,30 +201,48 @@ class Metering:
     def _registers_before(
         self, connection: Connection, interval: int, wanted: Sequence[int]
     ) -> dict[int, tuple[int, int]]:
-        """Return each account's newest interval and register before this batch; nothing of who has none.
+        """Return each account's newest interval and register that counts; nothing in the first interval of all.
 
         Meters of one interval may come in several batches: each account has its own anchor.
         """
         found = connection.execute(
             select(readings.c.account, readings.c.register_milli_wh).where(
-                readings.c.interval == interval - 1
+                readings.c.interval == interval - 1, readings.c.settled_in.is_not(None)
             )
         )
         before = {row.account: (interval - 1, row.register_milli_wh) for row in found}
+        first = first_interval(connection)
         for account in wanted:
             if account not in before:
                 newest = connection.execute(
                     select(readings.c.interval, readings.c.register_milli_wh)
-                    .where(readings.c.account == account)
+                    .where(readings.c.account == account, readings.c.settled_in.is_not(None))
                     .order_by(readings.c.interval.desc())
                     .limit(1)
                 ).one_or_none()
                 if newest is not None:
                     before[account] = (newest.interval, newest.register_milli_wh)
+                elif first is not None and first < interval:
+                    before[account] = (first - 1, 0)  # silent from the beginning
         return before
 
 
-def _curtailed(connection: Connection, interval: int) -> dict[int, int]:
+def first_interval(connection: Connection) -> int | None:
+    """Return the first interval in which meters counted; every register is zero before it."""
+    return connection.execute(select(func.min(readings.c.interval))).scalar()
+
+
+def _is_planned(connection: Connection, interval: int) -> bool:
+    """Return whether an interval's settlement is under way: what comes now comes with a later one."""
+    settled = connection.execute(select(func.max(readings.c.settled_in))).scalar()
+    if settled is not None and interval < settled:
+        return True
+    query = select(chunks.c.sequence).where(chunks.c.interval == interval).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def curtailed_milli_wh(connection: Connection, interval: int) -> dict[int, int]:
+    """Return what was taken away from positions in an interval, by account."""
     found = connection.execute(
         select(curtailments.c.account, curtailments.c.quantity_milli_wh).where(
             curtailments.c.interval == interval
@@ -229,13 +257,15 @@ def load_tariffs(connection: Connection, interval: int) -> tuple[Tariff, ...]:
     return tuple(Tariff(row.short_micro_per_kwh, row.long_micro_per_kwh) for row in found)
 
 
-def _imbalance_rows(
+def imbalance_rows(
     interval: int,
     accounts: Sequence[int],
     metered_milli_wh: Sequence[int],
     position_milli_wh: Sequence[int],
     forgiven_milli_wh: Sequence[int],
     tariffs_of: Sequence[Tariff],
+    *,
+    settled_in: int,
 ) -> list[dict[str, Any]]:
     """Price each account's own deviation as the contract will."""
     short = [tariff.short_micro_per_kwh for tariff in tariffs_of]
@@ -249,6 +279,7 @@ def _imbalance_rows(
             "metered_milli_wh": metered,
             "imbalance_milli_wh": milli_wh,
             "amount_pico": amount,
+            "settled_in": settled_in,
         }
         for account, position, metered, milli_wh, amount in zip(
             accounts,

@@ -8,17 +8,18 @@ and changes nothing; from there on the sender drives (node/chain/sender).
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from market.chunks import ChunkPlan, RoundFills, plan_chunks
+from market.chunks import MAX_ENTRIES, ChunkPlan, RoundFills, plan_chunks
 from market.orders import Order
 from node.audit.publishing import Publisher
 from node.chain import calldata, typed_data
-from node.chain.calldata import SignedFill, SignedReading
+from node.chain.calldata import ReadCall, SignedFill, SignedReading
 from node.chain.contracts import Contracts, Deployment
 from node.chain.keys import LocalSigner
 from node.chain.sender import ContractCall, Sender
@@ -28,6 +29,7 @@ from node.hub.metering import load_tariffs
 from node.store.tables_market import chunks, curtailments, fills, orders, prices, readings
 
 OPERATOR = "operator"
+NOBODY = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,25 @@ class Settlement:
         self._plan_curtailments(connection, interval)
         rounds = _load_rounds(connection, interval, n_zones=len(tariff))
         by_account = _load_readings(connection, interval)
-        plans = plan_chunks(
-            [_as_arrays(round_) for round_ in rounds],
-            np.array(sorted(by_account), np.int64),
+        late = self._late_readings(connection, interval)
+        # who catches up is read after what was missing, and so in a chunk of its own
+        caught_up = {reading.account for _, read in late for reading in read} & by_account.keys()
+        on_time = np.array(sorted(by_account.keys() - caught_up), np.int64)
+        plans = plan_chunks([_as_arrays(round_) for round_ in rounds], on_time, self._max_fills)
+        self._plan_chunks(connection, interval, rounds, plans, by_account, tariff)
+        self._plan_late_readings(connection, interval, late)
+        newest = [_as_arrays(round_) for round_ in rounds[-1:]]
+        extra = plan_chunks(
+            [
+                replace(one, account=NOBODY, sold_milli_wh=NOBODY, zone_price_micro_per_kwh=NOBODY)
+                for one in newest
+            ],
+            np.array(sorted(caught_up), np.int64),
             self._max_fills,
         )
-        self._plan_chunks(connection, interval, rounds, plans, by_account, tariff)
+        self._plan_chunks(connection, interval, rounds, extra, by_account, tariff)
         self._publisher.commit(connection, interval)
-        return len(plans)
+        return len(plans) + len(extra)
 
     def _plan_tariffs(self, connection: Connection, interval: int, table: tuple[Tariff, ...]) -> None:
         signature = typed_data.sign(
@@ -149,6 +162,29 @@ class Settlement:
                 },
             )
             sequence += 1
+
+    def _late_readings(self, connection: Connection, interval: int) -> list[tuple[int, list[SignedReading]]]:
+        """Return what was missing in older intervals and counts with this one's settlement, oldest first."""
+        rows = connection.execute(
+            select(readings)
+            .where(readings.c.settled_in == interval, readings.c.interval < interval)
+            .order_by(readings.c.interval, readings.c.account)
+        )
+        return [
+            (missing, [_signed_reading(row) for row in part])
+            for missing, part in groupby(rows, lambda row: int(row.interval))
+        ]
+
+    def _plan_late_readings(
+        self, connection: Connection, interval: int, late: list[tuple[int, list[SignedReading]]]
+    ) -> None:
+        """Bring in what was missing; the contract takes it after a chunk of a later interval."""
+        for missing, read in late:
+            table = tuple(Tariff(*row) for row in load_tariffs(connection, missing))
+            for at in range(0, len(read), MAX_ENTRIES):
+                call = ReadCall(missing, table, tuple(read[at : at + MAX_ENTRIES]))
+                ref = f"{interval}/{missing}/{at}"
+                self._enqueue(connection, "late-readings", ref, calldata.read_calldata(call))
 
     def _enqueue(self, connection: Connection, kind: str, ref: str, data: bytes) -> int:
         call = ContractCall(kind, ref, OPERATOR, self._deployment.settlement, data)
@@ -216,12 +252,12 @@ def _as_arrays(round_: _Round) -> RoundFills:
 
 
 def _load_readings(connection: Connection, interval: int) -> dict[int, SignedReading]:
-    return {
-        row.account: SignedReading(
-            row.account,
-            row.register_milli_wh,
-            row.is_substitute,
-            CompactSignature.from_bytes(row.signature),
-        )
-        for row in connection.execute(select(readings).where(readings.c.interval == interval))
-    }
+    rows = connection.execute(
+        select(readings).where(readings.c.interval == interval, readings.c.settled_in == interval)
+    )
+    return {row.account: _signed_reading(row) for row in rows}
+
+
+def _signed_reading(row: Any) -> SignedReading:
+    signature = CompactSignature.from_bytes(row.signature)
+    return SignedReading(row.account, row.register_milli_wh, row.is_substitute, signature)

@@ -17,6 +17,7 @@ import numpy as np
 from devices.fleet import deliverable_w
 from devices.frequency_area import AreaState, advance
 from devices.frequency_response import INITIATION_S, response_w
+from devices.kinetic import ramped
 from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller.control_plan import ControlPlan
 from node.controller.decision import Decision
@@ -51,7 +52,9 @@ RESERVE_TOLERANCE_WH = 1e-6
 class SwarmRun:
     """The swarm of one interval."""
 
-    def __init__(self, plan: ControlPlan, frequency: FrequencyInterval, start_s: int) -> None:
+    def __init__(
+        self, plan: ControlPlan, frequency: FrequencyInterval, start_s: int, fleet: FleetState
+    ) -> None:
         self._plan = plan
         self._world = frequency
         self._service = frequency.service
@@ -69,6 +72,9 @@ class SwarmRun:
         self._is_behind = np.zeros(self._rows.size, np.bool_)
         self._serves = np.zeros(self._rows.size, np.bool_)
         self._base_w = np.zeros(plan.params.n_devices)
+        self._ramp_w_per_s = plan.params.ramp_w_per_s[self._rows]
+        # What units would do without the answer; what they did in the interval before is taken for that.
+        self._alone_w = fleet.p_w[self._rows].copy()
         self._gain_pu = 1.0
         self._refresh_ms = 0
         self._has_news, self._told_w = False, 0.0
@@ -143,7 +149,7 @@ class SwarmRun:
             self._base_w[rows],
             low[rows],
             high[rows],
-            params.ramp_w_per_s[rows],
+            self._ramp_w_per_s,
             # A network too slow for the service is not cured by promising less: it helps late, and the score says so.
             min(self._world.delay_s * (1.0 + JITTER_PU), INITIATION_S),
             self._serves,
@@ -235,10 +241,13 @@ class SwarmRun:
             Setpoints without the answer.
         """
         given = np.zeros(self._plan.params.n_devices)
+        alone_w, self._alone_w = ramped(
+            self._alone_w, told_w[self._rows], self._ramp_w_per_s, dt_ms / MS_PER_S
+        )
         if not self.is_awake(now_ms):
             return given
         rows, dt_h = self._rows, dt_ms / MS_PER_S / 3_600.0
-        given[rows] = flows.terminal_wh[rows] / dt_h - told_w[rows]
+        given[rows] = flows.terminal_wh[rows] / dt_h - alone_w
         deviation = self._actual_hz(now_ms, dt_ms)
         share = float(self._service.curve.response_pu(deviation))
         sold_w = float((self._service.up_w if share > 0 else self._service.down_w).sum())

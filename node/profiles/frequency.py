@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import devices
+from node.scenario import Scenario
 
 SECONDS_PER_DAY = 86_400
 UNIT_PU = 1e-5
@@ -28,3 +29,10 @@ def recorded_day_pu() -> NDArray[np.float64]:
         raise ValueError(f"{path}: {values.size} seconds, need {SECONDS_PER_DAY}")
     values.flags.writeable = False
     return values
+
+
+def frequency_record_pu(scenario: Scenario) -> NDArray[np.float64]:
+    """Return the day that a scenario's frequency follows; nominal throughout where it says nothing else."""
+    if scenario.frequency is None or scenario.frequency.record == "nominal":
+        return np.zeros(SECONDS_PER_DAY)
+    return recorded_day_pu()

@@ -13,8 +13,10 @@ from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
 from node.store import tables_devices as d
+from node.store import tables_frequency as f
 from node.store import tables_islands as i
 from node.store import tables_market as m
+from node.store import tables_racks as r
 from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
@@ -47,6 +49,12 @@ EXPORTED: tuple[Table, ...] = (
     i.island_intervals,
     i.island_services,
     i.island_samples,
+    r.overloads,
+    r.transfers,
+    r.debts,
+    f.frequency_intervals,
+    f.frequency_members,
+    f.frequency_steps,
     v.voltage_intervals,
     v.voltage_nodes,
     v.tap_changes,

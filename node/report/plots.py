@@ -34,7 +34,7 @@ KIND_COLOURS = {
 
 
 def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
-    """Return a figure with the house's layout; `layout` adds to it."""
+    """Return a figure in the house's style; `layout` adds to it."""
     base = {
         "title": {"text": title},  # pages show it as a heading, which wraps on small screens
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24292f"},
@@ -115,6 +115,8 @@ def _flows(
     loss_wh = 0.0
     for kind, energy in by_kind.items():
         loss_wh += energy["loss_wh"]
+        if kind == "tie":
+            continue  # what one port hands over another receives
         if energy["source_wh"] > 0:
             flows.append((kind, "community", energy["source_wh"]))
         if energy["sink_wh"] > 0:
@@ -288,6 +290,29 @@ def step_lines(
         for i, (name, values) in enumerate(lines.items())
     ]
     return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
+
+
+def log_lines(
+    title: str, curves: Mapping[str, Sequence[tuple[int, float]]], x_title: str, y_title: str
+) -> Figure:
+    """Draw curves on two logarithmic axes: what grows in proportion is a line of slope one."""
+    palette = (GREY, BLUE, GREEN, ORANGE, VERMILION, PURPLE)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [x for x, _ in points],
+            "y": [y for _, y in points],
+            "line": {"color": palette[i % len(palette)], "width": 2.5},
+        }
+        for i, (name, points) in enumerate(curves.items())
+    ]
+    axes = {
+        "xaxis": {"title": {"text": x_title}, "type": "log"},
+        "yaxis": {"title": {"text": y_title}, "type": "log"},
+    }
+    return figure(title, data, hovermode="closest", **axes)
 
 
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:

@@ -1,13 +1,33 @@
 """Write a run's report: one HTML file with the figures, and everything behind it as CSV and JSON."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, islands, plots, queries, terminal, voltage, wishes, zones
+from node.report import (
+    books,
+    export,
+    frequency,
+    html,
+    islands,
+    market_cost,
+    plots,
+    queries,
+    racks,
+    terminal,
+    voltage,
+    voltage_plots,
+    wishes,
+    zones,
+)
+from node.report.definitions import DEFINITIONS
 from node.report.plots import Figure
-from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.report.summary import Summary, credits, kwh
 from node.scenario import Scenario
+
+# Heads and rows of text.
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
@@ -32,9 +52,9 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     if by_zone is not None:
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    result |= voltage.figures_of(connection, scenario, span)
+    result |= voltage_plots.figures(connection, scenario, span)
     result |= islands.figures_of(connection, scenario, span)
-    return result
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -58,7 +78,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
     export.write_json(
         folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
     )
-    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    cost, cost_tables = market_cost.shown(folder)
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)} | cost
     first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
     last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
     page = html.render(
@@ -66,19 +87,27 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
         f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
         drawn,
-        {
-            "Figures": (("figure", "value"), terminal.figures(summary)),
-            "Bills, credits (negative: income)": (
-                terminal.BILL_HEADS,
-                [terminal.bill_row(bill) for bill in summary.bills],
-            ),
-            **zones.tables(summary.zones),
-            **wishes.tables(summary.wishes),
-            **islands.tables(summary.islands, scenario),
-            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
-        },
-        DEFINITIONS,
+        _tables(connection, scenario, summary) | cost_tables,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
     return path
+
+
+def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dict[str, Table]:
+    """Return the report's tables by caption."""
+    found: dict[str, Table] = {
+        "Figures": (("figure", "value"), terminal.figures(summary)),
+        "Bills, credits (negative: income)": (
+            terminal.BILL_HEADS,
+            [terminal.bill_row(bill) for bill in summary.bills],
+        ),
+    }
+    found |= racks.tables(connection, summary.span, scenario.zone)
+    found |= zones.tables(summary.zones)
+    found |= wishes.tables(summary.wishes)
+    found |= islands.tables(summary.islands, scenario)
+    if summary.voltage is not None:
+        found |= voltage.tables(summary.voltage, scenario)
+    return found | frequency.tables(summary.frequency, scenario.interval_s)

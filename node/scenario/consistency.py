@@ -7,6 +7,7 @@ from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
+    Generator,
     KineticModule,
     PowerDeliveryUnit,
     Supercapacitor,
@@ -33,7 +34,9 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_participants(scenario),
         *wishes.find_mistakes(scenario),
         *_events(scenario),
+        *_frequency(scenario),
         *_failures(scenario),
+        *_ties(scenario),
         *_faults(scenario),
         *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
@@ -180,6 +183,13 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
                 (*where, "connection_capacity_w"),
                 "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
             )
+        if participant.levies == "net_of_fed_back" and (
+            participant.load is not None or participant.solar is not None
+        ):
+            yield Mistake(
+                (*where, "levies"),
+                "expected import: one meter cannot tell what a storage feeds back from load and solar beside it",
+            )
         if participant.load is None and participant.solar is None and not participant.devices:
             yield Mistake(where, "expected a load, solar or a device")
         for j, device in enumerate(participant.devices):
@@ -192,6 +202,8 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
 def _devices(participant: Participant, where: Location) -> Iterator[Mistake]:
     for j, device in enumerate(participant.devices):
         at = (*where, "devices", j)
+        if isinstance(device, Generator):
+            continue
         if device.soc_start_pu < device.reserve_pu and not isinstance(device, ElectricVehicle):
             yield Mistake((*at, "soc_start_pu"), f"expected at least reserve_pu = {device.reserve_pu:g}")
         if isinstance(device, ElectricVehicle):
@@ -237,14 +249,76 @@ def _events(scenario: Scenario) -> Iterator[Mistake]:
                 yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
 
 
+def _frequency(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.frequency is None:
+        return
+    people = {participant.id for participant in scenario.participants}
+    seen = {event.id for event in scenario.events}
+    taken: dict[int, str] = {}
+    per_day = 86_400 // scenario.interval_s
+    for i, service in enumerate(scenario.frequency.services):
+        where: Location = ("frequency", "services", i)
+        if service.id in seen:
+            yield Mistake((*where, "id"), f"expected a new name, {service.id!r} is taken")
+        seen.add(service.id)
+        if service.start * 60 % scenario.interval_s or service.start >= 1_440:
+            yield Mistake(
+                (*where, "start"), f"expected a border of the {scenario.interval_s} s intervals before 24:00"
+            )
+        first = service.day * per_day + service.start * 60 // scenario.interval_s
+        if first < 2:
+            yield Mistake((*where, "start"), "expected two delivery intervals before it, in which it is sold")
+        for interval in range(first, first + service.duration_intervals):
+            if taken.setdefault(interval, service.id) != service.id:
+                yield Mistake(
+                    where, f"expected an own time, {taken[interval]!r} is answered then: one at a time"
+                )
+                break
+        for j, member in enumerate(service.members or ()):
+            if member not in people:
+                yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+    for i, incident in enumerate(scenario.frequency.incidents):
+        begins_s = incident.start * 60 + incident.after_s
+        if begins_s % scenario.interval_s + incident.simulated_s > scenario.interval_s:
+            yield Mistake(
+                ("frequency", "incidents", i, "simulated_s"),
+                f"expected to end inside its interval of {scenario.interval_s} s",
+            )
+
+
 def _failures(scenario: Scenario) -> Iterator[Mistake]:
     nodes = {node.id for node in scenario.network}
+    people = {participant.id for participant in scenario.participants}
     for i, failure in enumerate(scenario.failures):
         where: Location = ("failures", i)
+        if failure.kind == "meter" and failure.participant not in people:
+            yield Mistake(
+                (*where, "participant"), f"expected the id of a participant, got {failure.participant!r}"
+            )
         if failure.start >= 1_440:
             yield Mistake((*where, "start"), "expected a time before 24:00")
         if failure.kind == "supply" and failure.node not in nodes:
             yield Mistake((*where, "node"), f"expected the id of a network node, got {failure.node!r}")
+
+
+def _ties(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.ties is None:
+        return
+    people = {participant.id for participant in scenario.participants}
+    step_s = scenario.load_step_s or scenario.interval_s
+    if 3_600 % step_s:
+        yield Mistake(
+            ("load_step_s",), f"expected a divisor of an hour for forecasts of tied racks, got {step_s}"
+        )
+    if scenario.ties.lead_s >= step_s:
+        yield Mistake(("ties", "lead_s"), f"expected less than the load step of {step_s} s")
+    for i, cable in enumerate(scenario.ties.cables):
+        where: Location = ("ties", "cables", i, "between")
+        for name in cable.between:
+            if name not in people:
+                yield Mistake(where, f"expected ids of participants, got {name!r}")
+        if cable.between[0] == cable.between[1]:
+            yield Mistake(where, "expected two different participants")
 
 
 def _faults(scenario: Scenario) -> Iterator[Mistake]:
@@ -252,7 +326,7 @@ def _faults(scenario: Scenario) -> Iterator[Mistake]:
         device.id
         for participant in scenario.participants
         for device in participant.devices
-        if not isinstance(device, PowerDeliveryUnit)
+        if not isinstance(device, PowerDeliveryUnit | Generator)
     }
     for i, fault in enumerate(scenario.faults):
         where: Location = ("faults", i)

@@ -1,4 +1,4 @@
-"""What goes wrong in a scenario, and when: lost supplies, dead controllers, devices that break."""
+"""What goes wrong in a scenario, and when: lost supplies, dead controllers, silent meters, devices that break."""
 
 from typing import Annotated, Literal
 
@@ -25,6 +25,20 @@ class ControllerOutage(Strict):
     kind: Literal["controller"]
     day: Day = 0
     start: LocalMinutes
+
+
+class MeterOutage(Strict):
+    """The meter of `participant` tells nobody what it counts, for a while; its display goes on.
+
+    Registers after the gap wait. Two fill windows (`chain.fill_window_s`) after each missing interval the
+    registrar signs a substitute for it, which assumes no export; the next true register puts the energy right.
+    """
+
+    kind: Literal["meter"]
+    participant: Name
+    day: Day = 0
+    start: LocalMinutes
+    duration_s: Annotated[int, Field(ge=1, le=7 * 86_400)]
 
 
 class ResistanceRise(Strict):
@@ -57,5 +71,5 @@ class StuckSensor(Strict):
     channel: Literal["voltage", "current", "temperature", "energy"]
 
 
-Failure = Annotated[SupplyOutage | ControllerOutage, Field(discriminator="kind")]
+Failure = Annotated[SupplyOutage | ControllerOutage | MeterOutage, Field(discriminator="kind")]
 Fault = Annotated[ResistanceRise | InternalShort | StuckSensor, Field(discriminator="kind")]

@@ -24,11 +24,23 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
+from node.scenario.ties import RideThroughTerms, Ties
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
-    "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
+    "home",
+    "ev_owner",
+    "office",
+    "shop",
+    "farm",
+    "producer",
+    "storage",
+    "pdu",
+    "rack",
+    "flywheel",
+    "generator",
 ]
 NodeKind = Literal["substation", "feeder", "cable"]
 Count = Annotated[int, Field(ge=1)]
@@ -187,7 +199,8 @@ class Strategy(Strict):
 class Participant(Strict):
     """A person or organisation with one account: one connection, one meter, its load, solar and devices.
 
-    `service` is its cable from the node; without `phase` it takes the same from all three.
+    `service` is its cable from the node; without `phase` it takes the same from all three. With `levies:
+    net_of_fed_back`, for connections with nothing but storage, levies are due on import less what was fed back.
     """
 
     id: Name
@@ -201,6 +214,7 @@ class Participant(Strict):
     load: Load | None = None
     solar: Solar | None = None
     priorities: Priorities = Priorities()
+    levies: Literal["import", "net_of_fed_back"] = "import"
     devices: tuple[Device, ...] = ()
     strategy: Strategy = Strategy()
     service: Line | None = None
@@ -315,8 +329,11 @@ class Scenario(Strict):
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    ties: Ties | None = None
+    ride_through: RideThroughTerms | None = None
     microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()

@@ -133,6 +133,7 @@ fills = Table(
     Column("price_micro_per_kwh", BigInteger, nullable=False),  # of the account's zone, before the fee
     Column("amount_pico", Amount, nullable=False),  # received, fee included; negative for a buyer
     Index("fills_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
 )
 
 trades = Table(
@@ -150,6 +151,7 @@ trades = Table(
     Column("source", Integer, nullable=False),  # what the offer delivers from, 0 = not known
     Index("trades_by_buyer", "buyer"),
     Index("trades_by_seller", "seller"),
+    sqlite_with_rowid=False,
 )
 
 tariffs = Table(
@@ -173,7 +175,22 @@ readings = Table(
     Column("is_substitute", Boolean, nullable=False),
     Column("signature", FixedBytes(64), nullable=False),
     Column("received_at_s", BigInteger, nullable=False),
+    # The interval with whose settlement it goes on chain: its own, or a later one where readings before it were
+    # missing; none as long as it waits for them.
+    Column("settled_in", Integer, index=True),
     Index("readings_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
+)
+
+# Readings that the registrar signed instead of a meter (hub/late_readings).
+substitutes = Table(
+    "substitutes",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+    Column("expected_import_milli_wh", BigInteger, nullable=False),
+    Column("told_register_milli_wh", BigInteger),  # what the meter showed, if it told
 )
 
 curtailments = Table(
@@ -195,6 +212,8 @@ imbalances = Table(
     Column("metered_milli_wh", BigInteger, nullable=False),  # change of the register
     Column("imbalance_milli_wh", BigInteger, nullable=False),  # after what was forgiven
     Column("amount_pico", Amount, nullable=False),  # received; negative when paid
+    Column("settled_in", Integer, nullable=False, index=True),  # as its reading
+    sqlite_with_rowid=False,
 )
 
 # What one settlement transaction holds; its calldata and fate are in the outbox.
@@ -221,6 +240,8 @@ flex_events = Table(
     Column("revenue_pico", Amount, nullable=False),
     Column("root", Hash32, nullable=False),  # of the baselines
     Column("state", String, nullable=False),  # planned, opened, recorded, paid, refunded
+    Column("split", String, nullable=False),  # contract, or how its buyer itself splits it: pro_rata, shapley
+    Column("score_ppm", Integer),  # how well a frequency service was delivered, in millionths
 )
 
 flex_members = Table(
@@ -229,6 +250,8 @@ flex_members = Table(
     Column("event_id", ForeignKey("flex_events.id"), primary_key=True),
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("baseline_milli_wh", BigInteger, nullable=False),  # expected net export during the event
-    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive
+    Column("reserved_milli_wh", BigInteger),  # power sold as reserve, times the service's length
+    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive; or by telemetry
+    Column("due_pico", Amount),  # what a buyer that splits itself owes
     Column("paid_pico", Amount),
 )

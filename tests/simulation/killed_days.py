@@ -8,19 +8,14 @@ A day ends well if its tables and its chain are byte for byte those of a day tha
 order that was acknowledged with a receipt is in the store.
 """
 
-import contextlib
 import json
-import os
 import random
-import select
 import shutil
-import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,12 +34,12 @@ from node.scenario import load
 from node.simulation import Simulation
 from node.store.tables_chain import chain_events, outbox
 from node.store.tables_market import chunks, orders
-from node.store.unit_of_work import Store
 from tests.simulation.conftest import CORNER
+from tests.simulation.fuse import ChildFailed, Door, Fuse, in_a_child
 from tests.simulation.test_restart import fingerprint
 
 # What a process is doing when it opens a transaction, by the function that opens it.
-DOORS: tuple[tuple[type, str, str], ...] = (
+DOORS: tuple[Door, ...] = (
     (Trading, "submit", "order"),
     (Clearing, "clear", "match"),
     (Simulation, "_meter", "plan"),
@@ -52,7 +47,8 @@ DOORS: tuple[tuple[type, str, str], ...] = (
     (Sender, "_record", "seen"),
     (Watcher, "_take", "projected"),
 )
-# The issue's crash points that a chain whose blocks are final at once has; POINTS_OF_FINALITY has the others.
+CALLS = ((EmbeddedChain, "send_raw"), (EmbeddedChain, "produce_block"))
+# What a chain whose blocks are final at once has of crash points; killed_reorganisations has the others.
 POINTS = (
     "before order commit",
     "after order commit",
@@ -71,79 +67,22 @@ AT_ANY_MOMENT = "any moment"
 FARTHEST = 6
 # CPU time of a start (about 0.2 s) and of two or three intervals.
 LONGEST_RUN_S = 0.6
-POLL_MS = 1
-
-
-@dataclass
-class Fuse:
-    """Ends the process at the n-th contact with one point; `left` 0 never does."""
-
-    point: str
-    left: int
-    doing: list[str] = field(default_factory=list)
-
-    def burn(self, point: str) -> None:
-        """Count a contact."""
-        if point == self.point and self.left:
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
 
 
 @contextmanager
-def fused(fuse: Fuse, acknowledged: Path) -> Iterator[None]:
-    """Watch every door; note receipts in a file, which survives the process."""
-    begin = Store.begin
+def noting_receipts(path: Path) -> Iterator[None]:
+    """Note the hash of every order that was acknowledged in a file, which survives the process."""
+    submit = Trading.submit
+    with path.open("ab", buffering=0) as file:
 
-    @contextmanager
-    def fused_begin(self: Store) -> Iterator[sa.Connection]:
-        doing = fuse.doing[-1] if fuse.doing else ""
-        with begin(self) as connection:
-            yield connection
-            fuse.burn(f"before {doing} commit")
-        fuse.burn(f"after {doing} commit")
+        def noted(*arguments: Any, **named: Any) -> Any:
+            answers = submit(*arguments, **named)
+            given = (one for batch in answers for one in batch.answers if isinstance(one, Receipt))
+            file.write(b"".join(bytes.fromhex(one.order_hash.removeprefix("0x")) for one in given))
+            return answers
 
-    with contextlib.ExitStack() as patches:
-        patches.enter_context(mock.patch.object(Store, "begin", fused_begin))
-        for kind, name, doing in DOORS:
-            patches.enter_context(mock.patch.object(kind, name, _named(getattr(kind, name), doing, fuse)))
-        for name in ("send_raw", "produce_block"):
-            patches.enter_context(mock.patch.object(EmbeddedChain, name, _after(name, fuse)))
-        with acknowledged.open("ab", buffering=0) as file:
-            patches.enter_context(mock.patch.object(Trading, "submit", _noting(Trading.submit, file)))
+        with mock.patch.object(Trading, "submit", noted):
             yield
-
-
-def _named(function: Callable[..., Any], doing: str, fuse: Fuse) -> Callable[..., Any]:
-    def watched(*arguments: Any, **named: Any) -> Any:
-        fuse.doing.append(doing)
-        try:
-            return function(*arguments, **named)
-        finally:
-            fuse.doing.pop()
-
-    return watched
-
-
-def _after(name: str, fuse: Fuse) -> Callable[..., Any]:
-    function = getattr(EmbeddedChain, name)
-
-    def watched(*arguments: Any, **named: Any) -> Any:
-        done = function(*arguments, **named)
-        fuse.burn(f"after {name}")
-        return done
-
-    return watched
-
-
-def _noting(submit: Callable[..., Any], file: Any) -> Callable[..., Any]:
-    def noted(*arguments: Any, **named: Any) -> Any:
-        answers = submit(*arguments, **named)
-        given = (one for batch in answers for one in batch.answers if isinstance(one, Receipt))
-        file.write(b"".join(bytes.fromhex(one.order_hash.removeprefix("0x")) for one in given))
-        return answers
-
-    return noted
 
 
 # ------------------------------------------------------------------ days
@@ -165,29 +104,17 @@ class Days:
         self.undisturbed = self._whole(folder / "undisturbed")
 
     def start(self, data: Path, fuse: Fuse, kill_after_s: float | None = None) -> bool:
-        """Run a day from where it is, in a child; tell whether it was killed.
-
-        `kill_after_s` is CPU time of the child, so that a busy machine moves no kill.
-        """
+        """Run a day from where it is, in a child; tell whether it was killed."""
         data.mkdir(parents=True, exist_ok=True)
-        child = os.fork()
-        if child == 0:
-            try:
-                self._run(data, fuse)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
-        if kill_after_s is not None:
-            _kill_after(child, kill_after_s)
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-            raise SystemExit(f"{data}: the process failed by itself, at {fuse}")
-        return os.WIFSIGNALED(status)
+        try:
+            return in_a_child(lambda: self.run(data, fuse), kill_after_s)
+        except ChildFailed:
+            raise SystemExit(f"{data}: the process failed by itself, at {fuse}") from None
 
-    def _run(self, data: Path, fuse: Fuse) -> None:
+    def run(self, data: Path, fuse: Fuse) -> None:
+        """Run a day from where it is to its end, in this process."""
         began_s = time.monotonic()
-        with fused(fuse, data / "acknowledged"):
+        with fuse.watching(DOORS, CALLS), noting_receipts(data / "acknowledged"):
             community = open_community(self._scenario, self._profiles, data)
             with (data / "recovered").open("a") as file:
                 file.write(f"{time.monotonic() - began_s}\n")
@@ -228,21 +155,6 @@ class Days:
         return {"acknowledged": len(acknowledged), "longest_recovery_s": longest_s}
 
 
-def _kill_after(child: int, cpu_s: float) -> None:
-    """Kill a child once it has used so much CPU time, unless it ends before."""
-    clock = (~child << 3) | 2  # the CPU-time clock of a process: clock_getcpuclockid(3)
-    descriptor = os.pidfd_open(child)
-    try:
-        ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
-        while not ended.poll(POLL_MS):
-            if time.clock_gettime(clock) >= cpu_s:
-                os.kill(child, signal.SIGKILL)
-                return
-    finally:
-        os.close(descriptor)
-
-
 @dataclass
 class Result:
     """What kills at one point came to."""
@@ -260,13 +172,13 @@ def kill(days: Days, folder: Path, point: str, kills: int, seed: int) -> Result:
         data = folder / f"{point.replace(' ', '-')}-{seed}-{result.days}"
         while result.kills < kills:
             if point == AT_ANY_MOMENT:
-                killed = days.start(data, Fuse("", 0), chance.uniform(0.0, LONGEST_RUN_S))
+                killed = days.start(data, Fuse(), chance.uniform(0.0, LONGEST_RUN_S))
             else:
                 killed = days.start(data, Fuse(point, chance.randint(1, FARTHEST)))
             if not killed:
                 break
             result.kills += 1
-        days.start(data, Fuse("", 0))
+        days.start(data, Fuse())
         found = days.check(data)
         result.days += 1
         result.acknowledged += int(found["acknowledged"])

@@ -233,7 +233,8 @@ def test_every_round_clears_again_to_the_same_result(day):
     assert n_rounds > 150 and difference is None
 
 
-def test_an_auditor_finds_every_interval_in_order(day, data):
+@pytest.mark.usefixtures("day")
+def test_an_auditor_finds_every_interval_in_order(data):
     """From the public bundles and the chain alone, the island's intervals among them."""
     state = data / "state"
     options = verify.Options(

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from node import verify
-from node.audit.bundle import Bundle, FillLine, columns, decode, encode, file_name
+from node.audit.bundle import Bundle, decode, encode, file_name
 from node.audit.commitment import bundle_hash, decode_note, encode_note, noticeboard
 from node.audit.intervals import Auditor
+from node.audit.lines import FillLine, columns
 from node.audit.publishing import BundleChanged, Frame, Publisher, network_of, render
 from node.audit.record import ChainRecord
 from node.bus.messages import CurtailmentNotice

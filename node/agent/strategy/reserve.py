@@ -6,8 +6,8 @@
 | down | power for whose duration there is room below full |
 | price | the owner's margin, and the cost of being called for the share of time in which it is expected to be |
 
-A storage that sold reserve keeps energy and room for it: what the service takes, its agent buys again in the
-next round, like anything else below a reserve. That is how stored energy recovers: by orders, which settle.
+A storage that sold reserve keeps energy and room for it: what the service takes, its agent buys again in the next
+round, like anything else below a reserve. That is how stored energy recovers: by orders, which settle.
 """
 
 from dataclasses import dataclass, replace
@@ -42,6 +42,15 @@ class Held:
     down_w: Floats
     up_wh: Floats
     down_wh: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Levels, (n_storages,), to which energy is bought back in the intervals `first..last`; 0 where none is."""
+
+    first: int
+    last: int
+    level_wh: Floats
 
 
 def reserve_room_w(
@@ -103,3 +112,9 @@ def narrowed(fleet: StorageFleet, held: Held) -> StorageFleet:
         p_charge_max_w=np.maximum(fleet.p_charge_max_w - held.down_w, 0.0),
         p_discharge_max_w=np.maximum(fleet.p_discharge_max_w - held.up_w, 0.0),
     )
+
+
+def recovering(fleet: StorageFleet, recovery: Recovery) -> StorageFleet:
+    """Return the storages while they buy back what a service took: below its old level a storage must charge."""
+    floor_wh = np.maximum(fleet.reserve_wh, recovery.level_wh)
+    return replace(fleet, reserve_wh=np.minimum(floor_wh, fleet.capacity_wh))

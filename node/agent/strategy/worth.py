@@ -42,7 +42,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     With account `a`, `g = net export`, `m = g - position` (what is left to sell, if positive) and `x` the
     storage's injection, the price of the next unit is
 
-        sell price if m + x > 0 else buy price, plus levy if g + x < 0,
+        sell price if m + x > 0 else buy price, plus levy if g + x < 0, else what of it is paid back,
 
     the prices being those of the account's zone, the sell price falling to the supplier's long tariff beyond the
     storage's share of its area's deficit (or its owner's own need, if larger), the buy price rising to the short
@@ -80,7 +80,6 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     price = outlook.price_micro_per_kwh[zone].T
     buy = np.clip(price + outlook.fee_micro_per_kwh, long, short)
     sell = np.clip(price - outlook.fee_micro_per_kwh, long, short)
-    levy = outlook.levy_micro_per_kwh[a][None, :]
 
     discharge_wh, middle = _cut(
         (-own_untraded, -own_net, np.maximum(deficit_share, -own_untraded)), can_discharge_wh.T
@@ -88,7 +87,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(deficit_share, -own_untraded)[..., None]
     market = np.where(own_untraded[..., None] + middle < 0, buy[..., None], sell[..., None])
     discharge_price = np.where(middle > limit, long[..., None], market)
-    discharge_price = discharge_price + np.where(own_net[..., None] + middle < 0, levy[..., None], 0.0)
+    discharge_price = discharge_price + outlook.levy_at(a[None, :, None], own_net[..., None] + middle)
 
     charge_wh, middle = _cut(
         (own_untraded, own_net, np.maximum(surplus_share, own_untraded)), can_charge_wh.T
@@ -96,7 +95,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(surplus_share, own_untraded)[..., None]
     market = np.where(own_untraded[..., None] - middle < 0, buy[..., None], sell[..., None])
     charge_price = np.where(middle > limit, short[..., None], market)
-    charge_price = charge_price + np.where(own_net[..., None] - middle < 0, levy[..., None], 0.0)
+    charge_price = charge_price + outlook.levy_at(a[None, :, None], own_net[..., None] - middle)
     return WorthSteps(discharge_wh, discharge_price, charge_wh, charge_price)
 
 

@@ -121,7 +121,7 @@ MISTAKES = [
     ("capacity_wh: 10_000", "capacity_wh: .nan",
      "23:33: participants[0].devices[0].capacity_wh", "expected a finite number, got nan"),
     ("kind: battery", "kind: bttery", "23:10: participants[0].devices[0].kind",
-     "expected one of battery, bbu, ev, pdu, flywheel, kinetic, supercapacitor, got 'bttery'"),
+     "expected one of battery, bbu, ev, pdu, flywheel, kinetic, supercapacitor, generator, got 'bttery'"),
     ("    node: feeder", "    nod: feeder",
      "18:5: participants[0].nod", "unknown field; did you mean node?"),
     ("seed: 1", "seed: one", "2:1: seed", "expected a valid integer, got 'one'"),
@@ -382,3 +382,13 @@ def test_wishes_become_numbers_of_accounts_and_groups(tmp_path: Path) -> None:
 def test_a_wish_that_nobody_can_meet_is_a_mistake(tmp_path: Path, wish: str, told: str) -> None:
     (mistake,) = mistakes(tmp_path, SMALL.replace("events:", NEIGHBOUR % wish))
     assert told in mistake
+
+
+def test_only_connections_with_nothing_but_storage_owe_levies_net_of_what_they_feed_back(
+    tmp_path: Path,
+) -> None:
+    text = SMALL.replace("name: Anna", "name: Anna\n    levies: net_of_fed_back")
+    (mistake,) = mistakes(tmp_path, text)
+    assert "participants[0].levies: expected import: one meter cannot tell" in mistake
+    alone = read(tmp_path, text.replace("    load: {profile: H0-A, yearly_kwh: 3_500}\n", ""))
+    assert alone.participants[0].levies == "net_of_fed_back"

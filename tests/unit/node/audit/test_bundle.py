@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.audit.bundle import (
-    FORMAT,
-    BundleError,
+from node.audit.bundle import FORMAT, decode, encode, file_name
+from node.audit.line_text import BundleError
+from node.audit.lines import (
     FillLine,
     Head,
     Network,
@@ -19,9 +19,6 @@ from node.audit.bundle import (
     PriceLine,
     ReadingLine,
     TariffLine,
-    decode,
-    encode,
-    file_name,
 )
 
 HEAD = Head(FORMAT, 7, 1_848, bytes(range(20)))
@@ -29,7 +26,7 @@ NETWORK = Network(("root", "connection:sun", "connection:shade"), (-1, 0, 0), (2
 TARIFF = TariffLine(0, 255_000, 78_600)
 ORDER = OrderLine(4, bytes(32), 2, 1, False, 0, 7, 9, 500, -3, 1, 3, 0, bytes(64), 1_000, bytes(64))
 FILL = FillLine(0, 4, 2, False, 0, 500, 100, Pico(-(2**78)))
-READING = ReadingLine(3, -(2**54), False, bytes(64))
+READING = ReadingLine(7, 3, -(2**54), False, bytes(64))
 RECORDS = [HEAD, NETWORK, TARIFF, ORDER, FILL, READING]
 
 
@@ -96,7 +93,7 @@ def test_no_other_bytes_say_the_same(data) -> None:
         (b'"settlement":"0x00', b'"settlement":"0X00', "settlement is"),
         (b'"settlement":"0x000102', b'"settlement":"0x0001zz', "settlement is"),
         (b"connection:sun", b"connection:\xff\xff\xff", "line 2: a byte that is no UTF-8"),
-        (b'"format":1', b'"format":2', "format 2: this version reads 1"),
+        (b'"format":2', b'"format":1', "format 1: this version reads 2"),
         (b'"parent":[-1,0,0]', b'"parent":[-1,0,2]', "parents must stand before their children"),
         (b'"parent":[-1,0,0]', b'"parent":[-1,-1,0]', "not one root"),
         (b'"parent":[-1,0,0]', b'"parent":[-1,0]', "different lengths"),

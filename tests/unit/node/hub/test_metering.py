@@ -77,20 +77,37 @@ def test_meters_of_one_interval_may_come_in_two_batches(hub):
     assert found == {(T, 2): -600_000, (T, 3): 100, (T + 1, 2): -100_000, (T + 1, 3): 200}
 
 
-def test_a_meter_that_missed_an_interval_is_not_taken_for_a_new_one(hub):
+def waiting(hub):
+    return [(row.account, row.interval) for row in hub.rows(readings) if row.settled_in is None]
+
+
+def test_a_reading_after_a_gap_waits_and_costs_nothing_yet(hub):
     read(hub, T, reading(2, T, -600_000), reading(3, T, 100))
-    read(hub, T + 1, reading(2, T + 1, -700_000))
-    refused(hub, f"the next one is {T + 1}", read, T + 2, reading(3, T + 2, 300))
+    read(hub, T + 2, reading(2, T + 2, -700_000))
+    assert waiting(hub) == [(2, T + 2)]
+    assert [row.interval for row in hub.rows(imbalances)] == [T, T]
 
 
-def test_an_interval_that_is_skipped_is_refused(hub):
+def test_a_meter_that_was_silent_from_the_beginning_is_not_taken_for_a_new_one(hub):
     read(hub, T, reading(2, T, 0))
-    refused(hub, f"the next one is {T + 1}", read, T + 2, reading(2, T + 2, 0))
+    read(hub, T + 1, reading(2, T + 1, 0), reading(3, T + 1, 300))
+    assert waiting(hub) == [(3, T + 1)]
+
+
+def test_a_missing_reading_that_comes_after_all_waits_for_the_next_settlement(hub):
+    read(hub, T, reading(2, T, 0))
+    read(hub, T + 1, reading(2, T + 1, 0))
+    read(hub, T, reading(3, T, 7))
+    assert waiting(hub) == [(3, T)]
+
+
+def test_a_late_reading_that_another_key_signed_is_refused(hub):
+    read(hub, T, reading(2, T, 0))
+    refused(hub, "account 2: signed by 0x", read, T + 2, reading(2, T + 2, 0, "meter/3"))
 
 
 def test_an_interval_before_the_newest_is_refused(hub):
-    read(hub, T, reading(2, T, 0))
-    read(hub, T + 1, reading(2, T + 1, 0), reading(3, T + 1, 0))
+    read(hub, T + 1, reading(3, T + 1, 0))
     refused(hub, f"the next one is {T + 2}", read, T, reading(3, T, 0))
 
 

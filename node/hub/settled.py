@@ -1,0 +1,62 @@
+"""How far settlement is: what counts in the store, and whether the chain has it.
+
+A register counts from the settlement that carries it on (`readings.settled_in`): in its own interval, or later
+where the meter had been silent.
+"""
+
+from sqlalchemy import Connection, Select, func, select
+
+from node.store.tables_chain import chain_accounts
+from node.store.tables_market import accounts, readings
+
+
+def newest_counted() -> Select[tuple[int, int]]:
+    """Select every account's newest interval whose register counts; nothing of who was never read."""
+    return (
+        select(readings.c.account, func.max(readings.c.interval).label("interval"))
+        .where(readings.c.settled_in.is_not(None))
+        .group_by(readings.c.account)
+    )
+
+
+def not_on_chain(connection: Connection) -> tuple[int, int, int] | None:
+    """Return the first account that the chain has not read as far as the store: its number, and both ends."""
+    counted = newest_counted().subquery()
+    row = connection.execute(
+        select(counted.c.account, counted.c.interval, chain_accounts.c.read)
+        .join(chain_accounts, chain_accounts.c.account == counted.c.account)
+        .where(chain_accounts.c.read != counted.c.interval)
+        .order_by(counted.c.account)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (row.account, row.interval, row.read)
+
+
+def last_settled(connection: Connection, *, is_on_chain: bool, before: int) -> int:
+    """Return the newest interval that is settled wholly, with all before it; `before` if none is."""
+    newest = connection.execute(select(func.max(readings.c.settled_in))).scalar()
+    if newest is None:
+        return before
+    if is_on_chain:
+        under_way = connection.execute(
+            select(func.min(readings.c.settled_in))
+            .join(chain_accounts, chain_accounts.c.account == readings.c.account)
+            .where(readings.c.interval > chain_accounts.c.read)
+        ).scalar()
+        if under_way is not None:
+            newest = under_way - 1
+    return max(before, newest)
+
+
+def first_unread(connection: Connection, settled: int, before: int) -> int:
+    """Return the oldest interval up to `settled + 1` in which some meter is still to be read.
+
+    `before` is the interval before the first that is metered.
+    """
+    counted = newest_counted().where(readings.c.settled_in <= settled).subquery()
+    read = connection.execute(
+        select(func.coalesce(counted.c.interval, before))
+        .select_from(accounts)
+        .join(counted, counted.c.account == accounts.c.account, isouter=True)
+    ).scalars()
+    return min(min(read, default=before), settled) + 1
