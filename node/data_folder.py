@@ -40,6 +40,7 @@ from node.store import (  # noqa: F401  (tables register themselves)
     tables_chain,
     tables_devices,
     tables_frequency,
+    tables_islands,
     tables_market,
     tables_racks,
     tables_timeslots,

@@ -227,9 +227,11 @@ class IntervalRun:
 
     def _decide(self, period: Period) -> Decision:
         orders = None if self._islands is None else self._islands.orders()
-        if orders is None:
+        if self._islands is None or orders is None:
             return decide(self._plan, period)
-        return decide_with_islands(self._plan, period, orders)
+        decision = decide_with_islands(self._plan, period, orders)
+        self._fleet = self._islands.formed(self._fleet, decision)
+        return decision
 
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""

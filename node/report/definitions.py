@@ -25,6 +25,9 @@ DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **TIMESLOT_DEFINITIONS} | 
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
+    "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
+    "reference keeps its supply: on a day with an outage a saving says little.",
     "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
     "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
     "Gains from trade": "sum of bought x limit - sold x limit over all fills, and who has them: buyers limit - price - "

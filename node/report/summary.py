@@ -20,6 +20,7 @@ from market.levies import LevyRule, levied_milli_wh
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
@@ -110,6 +111,7 @@ class Summary:
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
+    islands: tuple[IslandDay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -158,6 +160,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.islands:
+            content["islands"] = [day.as_json() for day in self.islands]
         if self.voltage is not None:
             content["voltage"] = self.voltage.as_json()
         return content
@@ -234,6 +238,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
+        islands=island_days(connection, scenario, span),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, outcome, racks, timeslots, voltage, zones
+from node.report import frequency, islands, outcome, racks, timeslots, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -90,6 +90,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         )
         rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations) + racks.lines(summary.racks)
+    rows += islands.rows_for_people(summary.islands)
     rows += [_event(event) for event in summary.flexibility]
     rows += frequency.lines(summary.frequency)
     if summary.chain is not None:
