@@ -19,6 +19,7 @@ from market.kpis_money import (
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
 from node.report.operations import Operations, operations
+from node.report.silent_meters import SilentMeter, silent_meters
 from node.report.wishes import WishMet, wishes_met
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
@@ -96,6 +97,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    silent_meters: tuple[SilentMeter, ...]
     wishes: tuple[WishMet, ...]
     chain: ChainFigures | None
     differences: int
@@ -118,6 +120,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "silent_meters": [asdict(meter) for meter in self.silent_meters],
             "wishes": [asdict(wish) for wish in self.wishes],
             "chain": None
             if self.chain is None
@@ -204,6 +207,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        silent_meters=silent_meters(connection, span),
         wishes=wishes_met(connection, scenario, span),
         chain=_chain(connection),
         differences=differences,
