@@ -72,6 +72,7 @@ class ServiceCurve:
 # all at 0.5 Hz, linear between; initiation within 0.5 s, all within 1 s, for 15 minutes.
 DYNAMIC_CONTAINMENT: Final = ServiceCurve((0.015, 0.2, 0.5), (0.0, 0.05, 1.0))
 LINEAR_DROOP: Final = ServiceCurve((0.015, 0.2), (0.0, 1.0))
+INITIATION_S: Final = 0.5
 FULL_DELIVERY_S: Final = 1.0
 
 

@@ -27,6 +27,7 @@ from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
+from node.hub.frequency import FrequencyServices
 from node.hub.late_readings import LateReadings, WindowTerms
 from node.hub.margin_desk import MarginDesk
 from node.hub.market_view import MarketView
@@ -36,9 +37,11 @@ from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
+from node.islands import microgrid_terms
 from node.meters import MeterBank, ProfileMeters
 from node.plant import Plant
 from node.profiles import ProfileSet
+from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
@@ -69,6 +72,7 @@ class Community:
     meters: MeterBank
     view: MarketView
     flexibility: Flexibility
+    frequency: FrequencyServices
     domain: Domain
     chain: EmbeddedChain | None
     contracts: Contracts | None
@@ -252,6 +256,9 @@ def _wire(
         meters=meters,
         view=view,
         flexibility=flexibility,
+        frequency=FrequencyServices(
+            scenario, plant, frequency_record_pu(scenario), agents, flexibility, FIRST_ACCOUNT, split_desk
+        ),
         domain=domain,
         chain=chain,
         contracts=contracts,
@@ -274,6 +281,7 @@ def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> D
         topology.node_of_participant,
         lends=plant.lends,
         interval_s=scenario.interval_s,
+        microgrids=microgrid_terms(scenario, topology),
         voltage=voltage_control(plant, optimises=optimises),
     )
 

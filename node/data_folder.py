@@ -39,6 +39,7 @@ from node.scenario.zones import price_zones, zone_of_participants
 from node.store import (  # noqa: F401  (tables register themselves)
     tables_chain,
     tables_devices,
+    tables_frequency,
     tables_market,
     tables_voltage,
 )

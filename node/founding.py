@@ -117,7 +117,11 @@ def _fund(
         (owner, p.deposit_credits * PICO_PER_CREDIT, p.id) for owner, p in zip(owners, people, strict=True)
     ]
     revenue_pico = sum(event.revenue_credits for event in scenario.events) * PICO_PER_CREDIT
-    minted = [*money, (keys.buyer(), revenue_pico, "flexibility")] if revenue_pico else money
+    grid = scenario.frequency
+    by_hand_pico = 0 if grid is None else grid.budget_pico(scenario.interval_s, "both")
+    revenue_pico += 0 if grid is None else grid.budget_pico(scenario.interval_s, "up")
+    bought_pico = revenue_pico + by_hand_pico
+    minted = [*money, (keys.buyer(), bought_pico, "flexibility")] if bought_pico else money
     issuer = keys.role("issuer")
     founder.run(
         [
@@ -131,9 +135,10 @@ def _fund(
         for who, amount, _ in money
         if amount
     ]
-    if revenue_pico:
-        approve = token.encode("approve", deployment.split, revenue_pico)
-        approvals.append((keys.buyer(), deployment.token, approve))
+    for spender, amount in ((deployment.split, revenue_pico), (deployment.settlement, by_hand_pico)):
+        if amount:
+            approve = token.encode("approve", spender, amount)
+            approvals.append((keys.buyer(), deployment.token, approve))
     founder.run(approvals)
     numbers = [GRID, *range(FEES + 1, FEES + 1 + len(people))]
     founder.run(

@@ -89,6 +89,7 @@ class Simulation:
         self._batches: list[OrderBatch] = []
         self._world = community.dispatch.first_world()
         self._flexibility = community.flexibility
+        self._frequency = community.frequency
         self._saved_plan = b""
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
@@ -133,6 +134,7 @@ class Simulation:
         community = self.community
         with community.store.read() as connection:
             saved = {row.name: row for row in connection.execute(select(checkpoints))}
+            self._frequency.restore(connection)
         if "world" not in saved:
             return self._first - 1
         done = saved["world"].interval
@@ -251,6 +253,7 @@ class Simulation:
             planned_p_w=planned_w,
             position_wh=position / MILLI_WH_PER_WH,
             events=self._flexibility.during(interval),
+            frequency=self._frequency.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
             ahead=self._voltage.ahead(interval),
         )
@@ -306,6 +309,7 @@ class Simulation:
             self._health.record(connection, interval)
             self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
+            self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)
             self._flexibility.after(connection, interval)
             if community.settlement is not None:
                 community.settlement.plan(connection, interval)
@@ -377,6 +381,7 @@ class Simulation:
                 community.desk.settled(connection, interval)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
+            self._frequency.observe(connection)
         self._publish()
         community.view.forget_before(interval + 1)
         community.trading.forget_before(interval + 1)

@@ -2,7 +2,8 @@
 
 The twin is a second controller over the same devices, loads, sun, orders and trades, in a world of its own that
 differs in one thing: its taps stay at home. What the two meters of a customer show apart is what voltage
-optimisation did to it, rebound, curtailed sun and losses included: measured, not estimated.
+optimisation did to it, rebound, curtailed sun and losses included: measured, not estimated. (Faults of storages are
+not repeated in it; what the health monitor takes out is out in both.)
 """
 
 import json
@@ -20,6 +21,7 @@ from market.metering import Registers, advance
 from market.units import MILLI_WH_PER_WH
 from node.community import FIRST_ACCOUNT, Community, controller
 from node.day_ahead import expected_day
+from node.hub.dispatch import Dispatch
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.voltage_records import Ahead, VoltageOutcome
@@ -35,11 +37,12 @@ class VoltageWatch:
     def __init__(self, community: Community) -> None:
         self._community = community
         self._control = community.dispatch.voltage
-        self._is_twinned = self._control is not None and self._control.is_optimising
         people = community.scenario.participants
         self._registers = Registers.installed(len(people))
-        self._twin = controller(community.scenario, community.plant, optimises=False)
-        self._world = self._twin.first_world()
+        self._twin: Dispatch | None = None
+        if self._control is not None and self._control.is_optimising:
+            self._twin = controller(community.scenario, community.plant, optimises=False)
+        self._world = (self._twin or community.dispatch).first_world()
         self._outcome: IntervalOutcome | None = None
         self._position_milli_wh = np.zeros(len(people), np.int64)
         self._moved_milli_wh = np.zeros(len(people), np.int64)
@@ -54,7 +57,7 @@ class VoltageWatch:
         self, interval: int, inputs: IntervalInputs, schedule: Schedule, is_healthy: BoolArray
     ) -> None:
         """Let the twin live through the interval too."""
-        if not self._is_twinned:
+        if self._twin is None:
             return
         self._world, self._outcome = self._twin.run_interval(
             interval, self._world, inputs, schedule, is_healthy
@@ -70,7 +73,7 @@ class VoltageWatch:
     def at_home(self, inputs: IntervalInputs) -> IntervalInputs:
         """Return the inputs with the voltages of the taps at home, for a world without optimisation."""
         voltage = self._world.voltage
-        if not self._is_twinned or voltage is None:
+        if self._twin is None or voltage is None:
             return inputs
         steps = tuple(replace(step, v_pu=voltage.v_pu) for step in inputs.steps)
         return IntervalInputs(inputs.offset_s, steps)
@@ -191,7 +194,7 @@ class VoltageWatch:
 
     def to_bytes(self) -> bytes | None:
         """Return the twin's state for a checkpoint; None if there is no twin."""
-        if not self._is_twinned:
+        if self._twin is None:
             return None
         registers = self._registers
         return (

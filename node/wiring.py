@@ -32,7 +32,7 @@ def voltage_control(plant: Plant, *, optimises: bool = True) -> VoltageControl |
     is_fixed = taps is None or not (terms.optimise and optimises)
     return VoltageControl(
         wires=build(plant, terms),
-        changer=NO_TAPS if taps is None else _changer(taps),
+        changer=NO_TAPS if taps is None else tap_changer(taps),
         band=Band(terms.low_pu, terms.high_pu),
         is_optimising=not is_fixed,
         margin_pu=0.0 if taps is None else taps.margin_pu,
@@ -41,7 +41,8 @@ def voltage_control(plant: Plant, *, optimises: bool = True) -> VoltageControl |
     )
 
 
-def _changer(taps: Taps) -> TapChanger:
+def tap_changer(taps: Taps) -> TapChanger:
+    """Return a scenario's tap changer for the controller."""
     return TapChanger(
         taps.step_pu, taps.lowest, taps.highest, taps.home, taps.max_switchings, taps.least_saving_pu
     )

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.state import FleetState
+from market.levies import LevyRule
 from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.strategy import (
+    Held,
     OrderBatch,
     Outlook,
     Schedule,
@@ -28,7 +30,10 @@ from node.agent.strategy import (
     day_ahead_orders,
     expected_price,
     intraday_orders,
+    narrowed,
     plan_storages,
+    reserve_price_micro_per_kwh,
+    reserve_room_w,
     schedule,
     seasonal_naive,
     to_orders,
@@ -121,8 +126,11 @@ class AgentFleet:
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._held: tuple[Held, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
+        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        self._levy_back = np.where(gets_back, self._levy, 0.0)
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -149,10 +157,10 @@ class AgentFleet:
         usable = storage_view.usable_wh(self._plant, state)
         every = max(1, REPLAN_S // self._plant.scenario.interval_s)
         if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
-            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable)
+            self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable, at)
         outlook = self._outlook(at, range(at, at + 1))
         is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
-        return schedule(self._storages, outlook, self._plan, 0, usable, is_present)
+        return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
         self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
@@ -170,7 +178,13 @@ class AgentFleet:
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
         batch = intraday_orders(
-            self._storages, outlook, self._plan, interval - at, usable, days.is_present[:, -1], round_number
+            self._at(interval),
+            outlook,
+            self._plan,
+            interval - at,
+            usable,
+            days.is_present[:, -1],
+            round_number,
         )
         return self._publish(batch)
 
@@ -183,10 +197,43 @@ class AgentFleet:
         change = (into - out - self._storages.self_discharge_w) * hours - trip_wh
         return np.clip(usable_wh + change, 0.0, self._storages.capacity_wh)
 
-    def _plan_storages(self, outlook: Outlook, usable_wh: FloatArray) -> StoragePlan:
+    def reserve_offers(
+        self, at: int, state: FleetState, duration_h: float, most_w: FloatArray, *, is_symmetric: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return what each storage offers as reserve now, W, and the least price, micro per kWh of availability.
+
+        Parameters
+        ----------
+        duration_h : float
+            For how long full power must be held.
+        most_w : float64 (n_storages,)
+            What a unit can reach in time; 0: it may not serve.
+        """
+        usable = storage_view.usable_wh(self._plant, state)
+        room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
+        short, _ = self._supplier.prices(range(at, at + 1))
+        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        return room, reserve_price_micro_per_kwh(self._storages, energy_price)
+
+    def hold(self, held: Held) -> None:
+        """Keep a reserve that was sold free of the market, from the interval before its first to its last."""
+        self._held = (*self._held, held)
+
+    def _at(self, interval: int) -> StorageFleet:
+        """Return the storages as the market may use them in an interval."""
+        for held in self._held:
+            if held.first - 1 <= interval <= held.last:
+                return narrowed(self._storages, held)
+        return self._storages
+
+    def _plan_storages(
+        self, outlook: Outlook, usable_wh: FloatArray, reserve_at: int | None = None
+    ) -> StoragePlan:
+        """Plan from a level; with what is held as reserve in an interval, if one is given."""
+        storages = self._storages if reserve_at is None else self._at(reserve_at)
         span = range(outlook.first, outlook.first + outlook.n_intervals)
         days = storage_view.calendar(self._plant, span)
-        return plan_storages(self._storages, days, outlook, usable_wh, self._plan)
+        return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
     def _outlook(self, at: int, span: range) -> Outlook:
         scenario = self._plant.scenario
@@ -226,6 +273,7 @@ class AgentFleet:
             tree=self._tree,
             price_micro_per_kwh=self._expected_prices(span, per_day),
             levy_micro_per_kwh=self._levy,
+            levy_back_micro_per_kwh=self._levy_back,
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )

@@ -2,7 +2,16 @@
 
 from fastapi import FastAPI
 
-from node.api import description, page, problems, routes_chain, routes_market, routes_members, routes_plant
+from node.api import (
+    description,
+    page,
+    problems,
+    routes_chain,
+    routes_market,
+    routes_members,
+    routes_plant,
+    routes_prices,
+)
 from node.api.context import Context
 from node.community import Community
 
@@ -28,7 +37,7 @@ def create_app(community: Community) -> FastAPI:
     app.state.context = Context(community)
     problems.install(app)
     description.install(app)
-    for one in (routes_members, routes_market, routes_plant, routes_chain, page):
+    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_chain, page):
         app.include_router(one.router)
     app.include_router(routes_chain.operations)
     return app

@@ -13,7 +13,7 @@ from node.api.problems import NotFound, Problem, problem
 from node.chain.keys import checksum
 from node.chain.reconcile import reconcile
 from node.chain.typed_data import ORDER_TYPE
-from node.store.tables_chain import blocks, chain_state, outbox
+from node.store.tables_chain import blocks, carriers, chain_state, fee_bids, outbox
 from node.store.tables_market import fills, orders, readings, rounds
 
 router = APIRouter(prefix="/v1", tags=["chain"])
@@ -113,6 +113,12 @@ def metrics(here: Here, db: Db) -> Response:
         ("traded_milli_wh", "energy bought in auctions", select(func.sum(rounds.c.volume_milli_wh))),
         ("last_read_interval", "newest metered interval", select(func.max(readings.c.interval))),
         ("chain_height", "newest block taken in", select(func.max(blocks.c.number))),
+        (
+            "carried_in",
+            "transactions that somebody else's had done",
+            select(func.count()).select_from(carriers),
+        ),
+        ("fee_bids", "offers to a chain that takes fees", select(func.count()).select_from(fee_bids)),
     )
     for name, text, query in counts:
         Gauge(f"symgrid_{name}", text, registry=registry).set(db.execute(query).scalar() or 0)

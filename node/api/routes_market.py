@@ -1,5 +1,6 @@
 """Orders in and out, fills, trades, intervals and books."""
 
+from collections import defaultdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, status
@@ -152,6 +153,8 @@ def list_fills(
     key = [fills.c.interval, fills.c.round, fills.c.sequence]
     grid = here.community.scenario.grid
 
+    fee = here.community.scenario.market.fee_micro_per_kwh
+
     def make(row: Any) -> schemas.Fill:
         return schemas.Fill(
             interval=row.interval,
@@ -162,6 +165,7 @@ def list_fills(
             is_buy=row.is_buy,
             quantity_milli_wh=row.quantity_milli_wh,
             price_micro_per_kwh=row.price_micro_per_kwh,
+            all_in_micro_per_kwh=row.price_micro_per_kwh + (fee if row.is_buy else -fee),
             amount_pico=row.amount_pico,
         )
 
@@ -226,9 +230,13 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
         .where(rounds.c.interval == interval, prices.c.zone == 0)
         .order_by(rounds.c.round)
     ).all()
-    tariff = db.execute(
-        select(tariffs).where(tariffs.c.interval == interval, tariffs.c.zone == 0)
-    ).one_or_none()
+    by_zone = db.execute(select(tariffs).where(tariffs.c.interval == interval).order_by(tariffs.c.zone)).all()
+    tariff = by_zone[0] if by_zone else None
+    told: defaultdict[int, list[schemas.ZonePrice]] = defaultdict(list)
+    for row in db.execute(
+        select(prices).where(prices.c.interval == interval).order_by(prices.c.round, prices.c.zone)
+    ):
+        told[row.round].append(schemas.ZonePrice(zone=row.zone, price_micro_per_kwh=row.price_micro_per_kwh))
     return schemas.Interval(
         interval=interval,
         start=utc(grid.start_s(interval)),
@@ -240,6 +248,7 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
                 price_micro_per_kwh=row.price_micro_per_kwh,
                 low_micro_per_kwh=row.low_micro_per_kwh,
                 high_micro_per_kwh=row.high_micro_per_kwh,
+                zones=told[row.round],
                 volume_milli_wh=row.volume_milli_wh,
                 n_orders=row.n_orders,
                 book_root=hexed(row.book_root),
@@ -248,6 +257,14 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
         ],
         short_micro_per_kwh=None if tariff is None else tariff.short_micro_per_kwh,
         long_micro_per_kwh=None if tariff is None else tariff.long_micro_per_kwh,
+        zones=[
+            schemas.ZoneTariff(
+                short_micro_per_kwh=row.short_micro_per_kwh,
+                long_micro_per_kwh=row.long_micro_per_kwh,
+                is_island=row.is_island,
+            )
+            for row in by_zone
+        ],
     )
 
 

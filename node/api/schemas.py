@@ -174,7 +174,10 @@ class Fill(Answer):
     account: int = Field(examples=[2])
     is_buy: bool = Field(examples=[True])
     quantity_milli_wh: int = Field(examples=[500_000])
-    price_micro_per_kwh: int = Field(description="before the fee", examples=[165_000])
+    price_micro_per_kwh: int = Field(description="of the account's zone, before the fee", examples=[165_000])
+    all_in_micro_per_kwh: int = Field(
+        description="buyer paid: price + fee; seller received: price - fee", examples=[167_500]
+    )
     amount_pico: int = Field(description="received, fee included; negative: paid", examples=[-83_750_000_000])
 
 
@@ -195,6 +198,50 @@ class Trade(Answer):
     met: str = Field(description="why these two: whose wish it was, or nearest", examples=["buyers_partner"])
 
 
+class Zone(Answer):
+    """A price zone and its edge to the parent's zone; where all trade at one price there is zone 0 alone."""
+
+    zone: int = Field(examples=[1])
+    node: str | None = Field(
+        description="of the network; null where all trade at one price", examples=["street"]
+    )
+    parent: int | None = Field(description="zone; null at the root", examples=[0])
+    import_cap_milli_wh: int | None = Field(description="per interval, from the parent", examples=[4_312_500])
+    export_cap_milli_wh: int | None = Field(description="per interval, to the parent", examples=[4_312_500])
+    fee_micro_per_kwh: int = Field(description="grid fee on what crosses the edge", examples=[3_000])
+
+
+class Quote(Answer):
+    """What a trade would come to as far as one can tell before its auction: no promise.
+
+    The grid fee by distance is inside the zone's price. Levies on metered import are collected outside the market.
+    """
+
+    account: int = Field(examples=[2])
+    zone: int = Field(examples=[1])
+    interval: IntervalIndex
+    start: Time
+    is_buy: bool = Field(examples=[True])
+    quantity_milli_wh: int = Field(examples=[500_000])
+    basis: str = Field(examples=["price of round 0 of this interval"])
+    price_micro_per_kwh: int | None = Field(
+        description="of the zone, before the fee; null where nobody has traded yet", examples=[165_000]
+    )
+    fee_micro_per_kwh: int = Field(description="the operator's, paid by either side", examples=[2_500])
+    all_in_micro_per_kwh: int | None = Field(
+        description="buyer pays: price + fee; seller receives: price - fee", examples=[167_500]
+    )
+    amount_pico: int | None = Field(description="received; negative: paid", examples=[-83_750_000_000])
+    levies_micro_per_kwh: int = Field(
+        description="due on top on metered import, whoever sold it; a storage's on what it does not feed back",
+        examples=[237_000],
+    )
+    supplier_micro_per_kwh: int = Field(
+        description="the same energy from, or to, the supplier", examples=[255_000]
+    )
+    supplier_pico: int = Field(description="the same energy's amount there", examples=[-127_500_000_000])
+
+
 class Interval(Answer):
     """One delivery interval: what its rounds did, and the supplier's tariff."""
 
@@ -208,6 +255,15 @@ class Interval(Answer):
     long_micro_per_kwh: int | None = Field(
         description="supplier's price for what is too much; null before delivery", examples=[78_600]
     )
+    zones: list["ZoneTariff"] = Field(description="tariff of every zone by number; empty before delivery")
+
+
+class ZoneTariff(Answer):
+    """What imbalance costs in a zone."""
+
+    short_micro_per_kwh: int = Field(examples=[255_000])
+    long_micro_per_kwh: int = Field(examples=[78_600])
+    is_island: bool = Field(description="the zone's own prices: the supplier was away", examples=[False])
 
 
 class Round(Answer):
@@ -220,9 +276,19 @@ class Round(Answer):
         description="every price from here to `high` clears the same fills", examples=[160_000]
     )
     high_micro_per_kwh: int | None = Field(examples=[170_000])
+    zones: list["ZonePrice"] = Field(description="price of every zone by number")
     volume_milli_wh: int = Field(examples=[4_200_000])
     n_orders: int = Field(description="that the auction saw", examples=[37])
     book_root: Hex32 = Field(description="keccak256 over the order hashes in tie order")
+
+
+class ZonePrice(Answer):
+    """What a round came to in one zone."""
+
+    zone: int = Field(examples=[0])
+    price_micro_per_kwh: int | None = Field(
+        description="before the fee; null where nothing crossed", examples=[165_000]
+    )
 
 
 class BookLevel(Answer):

@@ -24,11 +24,11 @@ from market import auction, network_auction
 from market.book import Book
 from market.network_auction_certificate import violations, welfare_pico
 from market.orders import OrderArrays
+from node.bench import market_report
 from node.bench.highs_reference import solve
 from node.bench.market_door import door_figures
 from node.bench.market_instances import network_book, order_flow, plain_book
 from node.bench.market_peers import INSTALL, lightmatchingengine_seconds, pymarket_seconds
-from node.bench.market_report import cost_plot
 
 N_PRICES: Final = 2_000
 MILLION: Final = 10**6
@@ -48,7 +48,10 @@ BARS: Final = {
     "auction_peak_bytes_per_order": "<= 150",
     "network_peak_bytes_per_order": "<= 150",
 }
+# Other markets get no larger books than they clear in some seconds.
+MOST_FOR_PEER: Final = {"pymarket": 10**4, "lightmatchingengine": 10**5}
 Figures = dict[str, float]
+Curves = dict[str, list[tuple[int, float]]]
 
 
 def main(argv: list[str]) -> int:
@@ -57,21 +60,26 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one flat object instead of the table")
     parser.add_argument("--peers", metavar="DIRECTORY", help=f"where other markets are installed: {INSTALL}")
     parser.add_argument("--highs-orders", type=int, default=10**5, help="largest instance given to HiGHS")
-    parser.add_argument("--plot", metavar="FILE.svg", help="write the cost by size as a plot")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="write bench/market.json and .html there; a demo's report in DIR shows them too",
+    )
     options = parser.parse_args(argv)
     if options.peers:
         sys.path.append(options.peers)
     figures: Figures = {}
-    curve: dict[str, list[tuple[int, float]]] = {"auction": [], "network auction": []}
+    curves: Curves = {}
     measure_floor_and_auctions(figures)
     measure_highs(figures, options.highs_orders)
     measure_peers(figures)
     measure_book(figures)
     measure_door(figures)
     measure_memory(figures)
-    measure_curve(figures, curve)
-    if options.plot:
-        Path(options.plot).write_text(cost_plot(curve), encoding="utf-8")
+    measure_curve(figures, curves)
+    if options.out:
+        page = market_report.write(Path(options.out), curves, figures, BARS)
+        print(f"written: {page}", file=sys.stderr)
     if options.json:
         print(json.dumps(figures))
     else:
@@ -207,15 +215,27 @@ def measure_memory(figures: Figures) -> None:
         tracemalloc.stop()
 
 
-def measure_curve(figures: Figures, curve: dict[str, list[tuple[int, float]]]) -> None:
+def measure_curve(figures: Figures, curves: Curves) -> None:
     """Measure cost by size; a thousand nodes, or one per ten orders in smaller books."""
+    peers = {"pymarket": pymarket_seconds, "lightmatchingengine": lightmatchingengine_seconds}
     for n_orders in CURVE:
         book = plain_book(n_orders, N_PRICES)
+        weights = book.quantity_milli_wh.astype(np.float64)
         case = network_book(n_orders, max(2, min(1_000, n_orders // 10)), 1_000)
         turns = 30 if n_orders <= 10**4 else 7
-        plain, network = best_of(turns, partial(auction.clear, book), partial(network_auction.clear, *case))
-        curve["auction"].append((n_orders, plain))
-        curve["network auction"].append((n_orders, network))
+        floor, plain, network = best_of(
+            turns,
+            partial(np.bincount, book.limit_micro_per_kwh, weights=weights, minlength=N_PRICES),
+            partial(auction.clear, book),
+            partial(network_auction.clear, *case),
+        )
+        points = {"bincount, the floor": floor, "auction": plain, "network auction": network}
+        for name, seconds_of in peers.items():
+            seconds = seconds_of(book) if n_orders <= MOST_FOR_PEER[name] else None
+            if seconds is not None:
+                points[name] = seconds
+        for name, seconds in points.items():
+            curves.setdefault(name, []).append((n_orders, seconds))
         figures[f"auction_{n_orders}_ns_per_order"] = plain / n_orders * 1e9
         figures[f"network_{n_orders}_ns_per_order"] = network / n_orders * 1e9
 
@@ -226,4 +246,4 @@ def print_table(figures: Figures) -> None:
     for name, value in figures.items():
         print(f"{name:42} {value:14.4g}   {BARS.get(name, '')}")
     if "speedup_over_pymarket_1e4" not in figures:
-        print(f"pymarket and lightmatchingengine are not installed; to compare: {INSTALL}")
+        print(f"speedup_over_pymarket_1e4 needs pymarket, which is not installed; to compare: {INSTALL}")

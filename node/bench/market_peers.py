@@ -8,7 +8,10 @@ import numpy as np
 
 from market.orders import OrderArrays
 
-INSTALL = "uv pip install --target DIRECTORY pymarket lightmatchingengine; then --peers DIRECTORY"
+INSTALL = (
+    ".venv/bin/python -m pip install --target DIRECTORY pymarket lightmatchingengine; "
+    "then scripts/bench market --peers DIRECTORY"
+)
 
 
 def pymarket_seconds(orders: OrderArrays) -> float | None:

@@ -7,6 +7,8 @@
 | `RoundCleared` | `rounds` | hub/clearing | everybody |
 | `ReadingBatch` | `readings` | meters | hub/metering |
 | `CurtailmentNotice` | `curtailments` | controller | hub/metering |
+| `ElectionNotice` | `islands/{node}/{member}` | agent | one other agent behind the same switch |
+| `IslandNotice` | `islands` | an island's leader | everybody |
 
 Energy is in mWh, prices in micro-credit per kWh, times in unix seconds. Signatures are compact (EIP-2098).
 """
@@ -22,11 +24,17 @@ TOPIC_ORDERS: Final = "orders"
 TOPIC_ROUNDS: Final = "rounds"
 TOPIC_READINGS: Final = "readings"
 TOPIC_CURTAILMENTS: Final = "curtailments"
+TOPIC_ISLANDS: Final = "islands"
 
 
 def receipts_topic(account: int) -> str:
     """Return the topic on which one account hears what became of its orders."""
     return f"receipts/{account}"
+
+
+def election_topic(node: str, member: int) -> str:
+    """Return the topic on which a member of an island hears the others."""
+    return f"islands/{node}/{member}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +124,48 @@ class CurtailmentNotice:
     vs: int
 
 
-Message = OrderBatch | Receipts | RoundCleared | ReadingBatch | CurtailmentNotice
+@dataclass(frozen=True, slots=True)
+class ElectionNotice:
+    """What one member of an electrical component tells another while they elect (node/controller/election)."""
+
+    kind: str
+    sender: int
+    receiver: int
+    term: int
+    component: tuple[int, ...]
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class IslandNotice:
+    """What holds behind a switch that is open: who leads, and which share of each account's load is served.
+
+    `account` and `served_pu` are parallel. An empty notice (no accounts) says that the grid is back.
+    """
+
+    node: str
+    interval: int
+    leader: int
+    term: int
+    account: tuple[int, ...]
+    served_pu: tuple[float, ...]
+
+
+Message = (
+    OrderBatch | Receipts | RoundCleared | ReadingBatch | CurtailmentNotice | ElectionNotice | IslandNotice
+)
 
 _ADAPTERS: Final[dict[str, TypeAdapter]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (OrderBatch, Receipts, RoundCleared, ReadingBatch, CurtailmentNotice)
+    for kind in (
+        OrderBatch,
+        Receipts,
+        RoundCleared,
+        ReadingBatch,
+        CurtailmentNotice,
+        ElectionNotice,
+        IslandNotice,
+    )
 }
 
 

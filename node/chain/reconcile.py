@@ -1,5 +1,6 @@
 """Compare the accounts in the store with the contract's own words; and start again after whatever happened."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from node.chain.projection import account_of
 from node.chain.sender import Driven, Sender, SettlementHalted
 from node.chain.watcher import Ingested, Watcher
 from node.chain.words import AccountWord
-from node.store.tables_chain import chain_accounts, chain_state
+from node.store.tables_chain import chain_accounts, chain_events, chain_state, outbox
 from node.store.unit_of_work import Store
 
 # Accounts per view call: contracts/ledger.vy, MAX_VIEW.
@@ -129,13 +130,38 @@ def recover(
     Raises
     ------
     SettlementHalted
-        If a key was used elsewhere, a transaction reverted, or store and chain differ.
+        If the store is older than the chain, a key was used elsewhere, a transaction reverted, or store and
+        chain differ.
     """
     ingested = watcher.ingest()
+    _refuse_older_store(store)
     orphaned = sender.resume()
     driven = sender.drive()
     reconcile_or_halt(store, chain, contracts, deployment, is_full=True)
     return Recovery(ingested, orphaned, driven)
+
+
+def _refuse_older_store(store: Store) -> None:
+    """Halt where the chain has settled chunks that this store never planned, as after a restored backup."""
+    with store.read() as connection:
+        settled = connection.execute(select(chain_state.c.next_sequence)).scalar() or 0
+        newest = select(outbox.c.ref).where(outbox.c.kind == "chunk").order_by(outbox.c.id.desc()).limit(1)
+        ref = connection.execute(newest).scalar()
+        planned = 0 if ref is None else int(ref) + 1
+        if settled <= planned:
+            return
+        said = connection.execute(
+            select(chain_events.c.arguments).where(chain_events.c.name == "ChunkSettled")
+        ).scalars()
+        events = [json.loads(text) for text in said]
+    missing = sorted({event["interval"] for event in events if event["seq"] >= planned})
+    raise SettlementHalted(
+        "chunk",
+        str(planned),
+        f"the store is older than the chain: chunks {planned} to {settled - 1} are settled, of intervals "
+        f"{missing[0]} to {missing[-1]}, but this store has never planned them, and lacks whatever came after; "
+        "restore a newer backup of the store",
+    )
 
 
 class _View:

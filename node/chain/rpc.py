@@ -57,6 +57,14 @@ _REFUSALS: tuple[tuple[str, RejectionReason], ...] = (
     ("rlp", RejectionReason.MALFORMED),
     ("decod", RejectionReason.MALFORMED),
 )
+# What nodes say of a block that they do not have: they are behind, or on another branch.
+_UNKNOWN_BLOCK = (
+    "header not found",
+    "unknown block",
+    "block not found",
+    "world state unavailable",
+    "out of range",
+)
 _METHOD_ERRORS = frozenset({-32700, -32600, -32601, -32602})
 
 
@@ -319,7 +327,7 @@ class RpcChain:
         except RpcError as error:
             data = error.data.get("data") if isinstance(error.data, dict) else error.data
             raw = _bytes(data) if isinstance(data, str) and data.startswith("0x") else b""
-            if error.code in _METHOD_ERRORS:
+            if error.code in _METHOD_ERRORS or any(w in error.message.lower() for w in _UNKNOWN_BLOCK):
                 raise
             raise CallReverted(revert_reason(raw) or error.message, raw) from error
 

@@ -11,66 +11,35 @@ A transaction that reverted because somebody else had carried the same content i
 mined with the later of both; `carriers` remembers whose it was.
 
 Nonce, raw bytes and hash are stored in one transaction with SIGNED, before anything is broadcast; every attempt
-sends the same bytes. So a transaction can be lost or doubled on the way, but mined only once.
+sends the same bytes. So a transaction can be lost or doubled on the way, but mined only once. Where a chain takes
+fees, a transaction that waits too long is replaced by one of the same nonce and payload (node/chain/fee_bids).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from node.chain.carried import Carriage, Carried, CarriedOtherwise
+from node.chain import fee_bids
+from node.chain.carried import Carriage
+from node.chain.fate import Fate, Fates
+from node.chain.fee_bids import FeePolicy
 from node.chain.keys import LocalSigner, checksum
-from node.chain.ports import Address, Chain, ChainError, Receipt, RejectionReason, TransactionRejected
+from node.chain.outbox import (
+    ContractCall,
+    OutboxState,
+    SettlementHalted,
+    change,
+    mark,
+    newest_first,
+    raw_of,
+    rows_in,
+)
+from node.chain.ports import Address, Chain, Fees, Hash, RejectionReason, TransactionRejected
 from node.chain.transactions import sign_transaction, transaction_data
-from node.errors import Permanent
 from node.store.tables_chain import carriers, nonces, outbox
 from node.store.unit_of_work import Store
-
-# Above what the engine's largest chunk takes (10 Mgas), below EIP-7825's cap; gas that is left comes back.
-DEFAULT_GAS = 12_000_000
-
-
-class OutboxState(StrEnum):
-    """How far a transaction is; the value is stored."""
-
-    PLANNED = "planned"
-    SIGNED = "signed"
-    SENT = "sent"
-    MINED = "mined"
-    FINAL = "final"
-    ORPHANED = "orphaned"
-    REVERTED = "reverted"
-
-
-class SettlementHalted(Permanent):
-    """Settlement must stop: what we owe the chain cannot get there as it is. Exits go on.
-
-    `kind` and `ref` name the transaction, `reason` is the contract's own where it reverted.
-    """
-
-    def __init__(self, kind: str, ref: str, reason: str) -> None:
-        super().__init__(f"settlement halted at {kind} {ref}: {reason}")
-        self.kind = kind
-        self.ref = ref
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class ContractCall:
-    """A transaction to be: `kind` and `ref` together name it, once for ever.
-
-    `to` None creates a contract; `signer_name` is a key of the sender's signers.
-    """
-
-    kind: str
-    ref: str
-    signer_name: str
-    to: Address | None
-    data: bytes
-    gas: int = DEFAULT_GAS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +50,8 @@ class Driven:
     sent: int
     mined: int
     final: int
+    outbid: int
     open: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Fate:
-    """What a receipt, and the chain behind it, say of a transaction."""
-
-    state: OutboxState
-    receipt: Receipt
-    block_number: int
-    block_hash: bytes
-    reason: str | None = None
-    carried: Carried | None = None
-
-
-# A chunk has 50 kB of calldata: most steps do without it.
-_SMALL = tuple(column for column in outbox.c if column.name not in ("data", "raw"))
 
 
 class Sender:
@@ -113,6 +67,8 @@ class Sender:
         Keys by the names that calls use. Nothing else may send with these keys.
     carriage : Carriage or None
         Knows what others may carry in; with None every revert halts.
+    policy : FeePolicy
+        What to offer where the chain takes fees.
     """
 
     def __init__(
@@ -121,11 +77,14 @@ class Sender:
         chain: Chain,
         signers: Mapping[str, LocalSigner],
         carriage: Carriage | None = None,
+        policy: FeePolicy = FeePolicy(),  # noqa: B008  (frozen)
     ) -> None:
         self._store = store
         self._chain = chain
         self._signers = dict(signers)
-        self._carriage = carriage
+        self._fates = Fates(store, chain, carriage)
+        self._policy = policy
+        self._too_low: set[int] = set()  # rows whose newest bid the chain does not even let wait
 
     def enqueue(self, connection: Connection, call: ContractCall) -> int:
         """Plan a transaction inside the caller's own database transaction; return its id.
@@ -165,11 +124,12 @@ class Sender:
             If the chain does not answer: nothing is lost, drive again later.
         """
         self._look_again()
-        signed = self._sign()
-        sent = self._send()
         mined, final = self._confirm()
         final += self._finalize()
-        return Driven(signed, sent, mined, final, self.open())
+        signed = self._sign()
+        sent = self._send()
+        outbid = self._outbid()
+        return Driven(signed, sent, mined, final, outbid, self.open())
 
     def address(self, signer_name: str) -> Address:
         """Return whose transactions those of a signer are."""
@@ -191,22 +151,14 @@ class Sender:
             return 0
         # The chain is asked before the transaction begins: no lock waits for a network.
         mined = {name: self._chain.nonce(self._signer(name).address) for name in names}
-        fees = self._chain.fees()
+        fees, head = self._policy.first(self._chain.fees()), self._chain.head().number
         with self._store.begin() as connection:
             rows = connection.execute(query).all()
             for row in rows:
                 signer = self._signer(row.signer)
                 nonce = self._take_nonce(connection, signer.address, mined.get(row.signer, 0))
-                raw, transaction_hash = sign_transaction(
-                    signer,
-                    chain_id=self._chain.chain_id,
-                    nonce=nonce,
-                    to=row.to,
-                    data=row.data,
-                    gas=row.gas,
-                    fees=fees,
-                )
-                _set(
+                raw, name = self._signed(row, nonce, row.data, fees)
+                change(
                     connection,
                     row.id,
                     state=OutboxState.SIGNED,
@@ -214,9 +166,22 @@ class Sender:
                     sender=signer.address,
                     nonce=nonce,
                     raw=raw,
-                    hash=transaction_hash,
+                    hash=name,
                 )
+                if fees != fee_bids.NO_FEES:
+                    fee_bids.record(connection, row.id, raw, name, fees, head)
         return len(rows)
+
+    def _signed(self, row: Row[Any], nonce: int, data: bytes, fees: Fees) -> tuple[bytes, Hash]:
+        return sign_transaction(
+            self._signer(row.signer),
+            chain_id=self._chain.chain_id,
+            nonce=nonce,
+            to=row.to,
+            data=data,
+            gas=row.gas,
+            fees=fees,
+        )
 
     def _signer(self, name: str) -> LocalSigner:
         try:
@@ -235,69 +200,72 @@ class Sender:
     # -------------------------------------------------------------- sending
 
     def _send(self) -> int:
-        rows = self._rows(OutboxState.SIGNED, OutboxState.ORPHANED)
+        """Send what the chain does not have, in the order of nonces: a gap would keep back what follows it."""
+        rows = rows_in(self._store, OutboxState.SIGNED, OutboxState.ORPHANED, OutboxState.SENT)
         for row in rows:
-            self._broadcast(row)  # a crash from here on sends the same bytes again
-        self._mark(rows, OutboxState.SENT)
-        return len(rows)
+            # What was sent may have been dropped on the way; a crash from here on sends the same bytes again.
+            if row.state != OutboxState.SENT or self._chain.transaction(row.hash) is None:
+                self._broadcast(row)
+        fresh = [row for row in rows if row.state != OutboxState.SENT]
+        mark(self._store, fresh, OutboxState.SENT)
+        return len(fresh)
 
     def _broadcast(self, row: Row[Any]) -> None:
-        with self._store.read() as connection:
-            raw = connection.execute(select(outbox.c.raw).where(outbox.c.id == row.id)).scalar_one()
         try:
-            self._chain.send_raw(raw)
+            self._chain.send_raw(raw_of(self._store, row.id))
         except TransactionRejected as error:
             # A transaction that got through before is no fault; the next step finds its receipt.
-            if error.reason == RejectionReason.KNOWN or self._chain.receipt(row.hash) is not None:
+            if error.reason == RejectionReason.KNOWN or self._fates.is_known(row):
                 return
-            raise SettlementHalted(row.kind, row.ref, f"{error} (nonce {row.nonce})") from error
+            if error.reason != RejectionReason.UNDERPRICED:
+                raise SettlementHalted(row.kind, row.ref, f"{error} (nonce {row.nonce})") from error
+            self._too_low.add(row.id)
+        else:
+            self._too_low.discard(row.id)
+
+    def _outbid(self) -> int:
+        """Offer more for what waits too long; return for how many."""
+        waiting = rows_in(self._store, OutboxState.SENT)
+        if not waiting or (asked := self._chain.fees()) == fee_bids.NO_FEES:
+            return 0
+        head, n_outbid = self._chain.head().number, 0
+        with self._store.read() as connection:
+            bids = fee_bids.bids_of(connection, waiting)
+        for row in waiting:
+            last = bids.get(row.id, [None])[0]
+            offered = fee_bids.NO_FEES if last is None else fee_bids.offered(last)
+            is_late = last is None or head - last.made_at_block >= self._policy.patience_blocks
+            offer = self._policy.next(offered, asked) if is_late or row.id in self._too_low else None
+            if offer is None:
+                continue
+            raw, name = self._signed(row, row.nonce, transaction_data(raw_of(self._store, row.id)), offer)
+            with self._store.begin() as connection:
+                if last is None:  # signed when nothing had to be offered
+                    first = raw_of(self._store, row.id)
+                    fee_bids.record(connection, row.id, first, row.hash, offered, head)
+                fee_bids.record(connection, row.id, raw, name, offer, head)
+                change(connection, row.id, raw=raw, hash=name)
+            self._broadcast(row)
+            n_outbid += 1
+        return n_outbid
 
     # -------------------------------------------------------------- confirming
 
     def _confirm(self) -> tuple[int, int]:
         """Look for receipts of what is sent; return how many were mined, and how many are final at once."""
-        found: list[tuple[Row[Any], _Fate]] = []
-        for row in self._rows(OutboxState.SENT):
-            receipt = self._chain.receipt(row.hash)
-            if receipt is not None:
-                found.append((row, self._fate(row, receipt)))
-            elif self._chain.transaction(row.hash) is None:
-                self._broadcast(row)  # dropped on the way: the same bytes again
+        found = self._fates.find(rows_in(self._store, OutboxState.SENT))
         self._record(found)
         for row, fate in found:
             if fate.state == OutboxState.REVERTED:
                 raise SettlementHalted(row.kind, row.ref, fate.reason or "reverted")
         return len(found), sum(fate.state == OutboxState.FINAL for _, fate in found)
 
-    def _fate(self, row: Row[Any], receipt: Receipt) -> _Fate:
-        newest, carried = (receipt.block_number, receipt.block_hash), None
-        if not receipt.is_success:
-            carried, otherwise = self._carried(row)
-            if carried is None:
-                reason = self._reason(row) + otherwise
-                return _Fate(OutboxState.REVERTED, receipt, *newest, reason)
-            newest = max(newest, (carried.block_number, carried.block_hash))
-        # Where blocks are final at once, the two steps are one write.
-        is_final = newest[0] <= self._chain.finalized()
-        return _Fate(OutboxState.FINAL if is_final else OutboxState.MINED, receipt, *newest, None, carried)
-
-    def _carried(self, row: Row[Any]) -> tuple[Carried | None, str]:
-        """Return whose transaction did what this one wanted; or what stands in its place."""
-        if self._carriage is None:
-            return None, ""
-        with self._store.read() as connection:
-            raw = connection.execute(select(outbox.c.raw).where(outbox.c.id == row.id)).scalar_one()
-        try:
-            return self._carriage.find(row.to, transaction_data(raw)), ""
-        except CarriedOtherwise as error:
-            return None, f"; {error}"
-
-    def _record(self, found: list[tuple[Row[Any], _Fate]]) -> None:
+    def _record(self, found: list[tuple[Row[Any], Fate]]) -> None:
         if not found:
             return
         with self._store.begin() as connection:
             for row, fate in found:
-                _set(
+                change(
                     connection,
                     row.id,
                     state=fate.state,
@@ -306,6 +274,9 @@ class Sender:
                     gas_used=fate.receipt.gas_used,
                     reason=fate.reason,
                 )
+                mined = fate.receipt.transaction_hash
+                if mined != row.hash:  # an earlier bid was taken
+                    change(connection, row.id, hash=mined, raw=fee_bids.raw_of_bid(connection, mined))
                 connection.execute(delete(carriers).where(carriers.c.outbox_id == row.id))
                 if fate.carried is not None:
                     values = {"outbox_id": row.id, "hash": fate.carried.hash}
@@ -321,14 +292,8 @@ class Sender:
             ref += "+"
         self.enqueue(connection, ContractCall(row.kind, ref, row.signer, row.to, rest, row.gas))
 
-    def _reason(self, row: Row[Any]) -> str:
-        try:
-            return self._chain.revert_reason(row.hash) or "no reason given"
-        except ChainError as error:
-            return f"reason unknown ({error})"
-
     def _finalize(self) -> int:
-        rows = self._rows(OutboxState.MINED)
+        rows = rows_in(self._store, OutboxState.MINED)
         if not rows:
             return 0
         final = self._chain.finalized()
@@ -339,8 +304,8 @@ class Sender:
         lost = [row for row in rows if hashes[row.block_number] != row.block_hash]
         kept = [row for row in rows if hashes[row.block_number] == row.block_hash]
         done = [row for row in kept if row.block_number <= final]
-        self._mark(lost, OutboxState.ORPHANED)
-        self._mark(done, OutboxState.FINAL)
+        mark(self._store, lost, OutboxState.ORPHANED)
+        mark(self._store, done, OutboxState.FINAL)
         return len(done)
 
     # -------------------------------------------------------------- recovery
@@ -366,19 +331,14 @@ class Sender:
                     "the store is older than the chain, or the key is used elsewhere",
                 )
         lost = self._lost_from_chain()
-        self._mark(lost, OutboxState.ORPHANED)
+        mark(self._store, lost, OutboxState.ORPHANED)
         return len(lost)
 
     def _lost_from_chain(self) -> list[Row[Any]]:
         """Return mined or final transactions that the chain no longer has, as after a restored backup."""
-        newest_first = (
-            select(*_SMALL)
-            .where(outbox.c.state.in_((OutboxState.MINED, OutboxState.FINAL)))
-            .order_by(outbox.c.block_number.desc(), outbox.c.id.desc())
-        )
         lost = []
         with self._store.read() as connection:
-            for row in connection.execute(newest_first):
+            for row in newest_first(connection, OutboxState.MINED, OutboxState.FINAL):
                 block = self._chain.block(row.block_number)
                 if block is not None and block.hash == row.block_hash:
                     break  # so are all blocks before it
@@ -390,28 +350,11 @@ class Sender:
 
     def _look_again(self) -> None:
         """Halt at what reverted, unless its block was replaced or somebody has carried it in since."""
-        for row in self._rows(OutboxState.REVERTED):
-            receipt = self._chain.receipt(row.hash)
-            if receipt is None or receipt.is_success:
-                self._mark([row], OutboxState.ORPHANED)
+        for row in rows_in(self._store, OutboxState.REVERTED):
+            found = self._fates.find([row])
+            if not found:
+                mark(self._store, [row], OutboxState.ORPHANED)
                 continue
-            fate = self._fate(row, receipt)
-            if fate.state == OutboxState.REVERTED:
-                raise SettlementHalted(row.kind, row.ref, fate.reason or row.reason or "reverted")
-            self._record([(row, fate)])
-
-    def _rows(self, *states: OutboxState) -> list[Row[Any]]:
-        """Return rows of these states, each sender's in the order of their nonces (which is that of ids)."""
-        query = select(*_SMALL).where(outbox.c.state.in_(states)).order_by(outbox.c.id)
-        with self._store.read() as connection:
-            return list(connection.execute(query))
-
-    def _mark(self, rows: list[Row[Any]], state: OutboxState) -> None:
-        if rows:
-            with self._store.begin() as connection:
-                for row in rows:
-                    _set(connection, row.id, state=state)
-
-
-def _set(connection: Connection, row_id: int, **values: Any) -> None:
-    connection.execute(update(outbox).where(outbox.c.id == row_id).values(**values))
+            if found[0][1].state == OutboxState.REVERTED:
+                raise SettlementHalted(row.kind, row.ref, found[0][1].reason or row.reason or "reverted")
+            self._record(found)

@@ -25,7 +25,11 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
+    NO_VOLTAGE = 50
+    SHED = 51
+    PICK_UP = 52
     VOLTAGE = 30
+    FREQUENCY = 40
 
 
 _SENTENCES = {
@@ -47,8 +51,12 @@ _SENTENCES = {
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
+    Reason.NO_VOLTAGE: "no voltage: the island at node {node} is not formed",
+    Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
+    Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",
     Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
     Reason.REQUEST: "asked for energy: below its low threshold",
+    Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }
 
 

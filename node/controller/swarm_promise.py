@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.frequency_response import FULL_DELIVERY_S
-from node.controller.network import FloatArray
+from node.controller.netting import NetPlan, allocate_net
+from node.controller.network import FloatArray, IntArray
 from node.controller.swarm import share_event
 
 MILLI = 1_000.0
@@ -97,3 +98,33 @@ def heard(known: Promise, sent: Promise, is_heard: BoolArray, serves: BoolArray)
     up = np.where(is_heard, sent.up_w, known.up_w)
     down = np.where(is_heard, sent.down_w, known.down_w)
     return Promise(np.where(serves, up, 0.0), np.where(serves, down, 0.0))
+
+
+def within_capacities(
+    net: NetPlan, weight: FloatArray, base_w: FloatArray, rows: IntArray, made: Promise
+) -> Promise:
+    """Return promises cut to what the wires can carry if all of them are called at once.
+
+    Parameters
+    ----------
+    weight : float64 (n_devices,)
+    base_w : float64 (n_devices,)
+        What every device is granted now.
+    rows : int64 (n_units,)
+        Rows of the units.
+    """
+    base = np.rint(base_w * MILLI).astype(np.int64)
+
+    def carried(asked_w: FloatArray) -> FloatArray:
+        wanted = base.copy()
+        wanted[rows] += np.rint(asked_w * MILLI).astype(np.int64)
+        # Whatever flows now is sure to go on flowing; only the answer is new.
+        sure = np.where(
+            np.sign(wanted) == np.sign(base), np.sign(base) * np.minimum(abs(base), abs(wanted)), 0
+        )
+        granted = allocate_net(net, wanted, sure, weight).p_milli_w
+        return np.asarray((granted - base)[rows] / MILLI, np.float64)
+
+    up = np.clip(carried(made.up_w), 0.0, made.up_w)
+    down = np.clip(-carried(-made.down_w), 0.0, made.down_w)
+    return Promise(up, down)

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from node.controller.control_plan import plan_control
+from node.controller.microgrid import MicrogridTerms, lay_out
 from node.controller.network import CapacityTree
 from node.errors import Permanent
 from node.hub.dispatch_clock import timeline
+from node.hub.dispatch_islands import IslandRun, first_states
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
@@ -40,6 +42,8 @@ class Dispatch:
         Storages that also help beyond their own connection when a shared node is overloaded or an island.
     interval_s : int
         Length of an interval; intervals start at whole multiples of it, unix time.
+    microgrids : tuple of MicrogridTerms
+        Nodes whose switch opens when the supply is lost, and what is below lives on as an island that is led.
     voltage : VoltageControl or None
         None: voltage is 1 everywhere and wires lose nothing.
     """
@@ -54,12 +58,14 @@ class Dispatch:
         *,
         lends: BoolArray | None = None,
         interval_s: int = 900,
+        microgrids: tuple[MicrogridTerms, ...] = (),
         voltage: VoltageControl | None = None,
     ) -> None:
         self.plan = plan_control(
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
+        self.microgrids = tuple(lay_out(self.plan, terms) for terms in microgrids)
         self.voltage = voltage
 
     def first_world(self) -> World:
@@ -94,8 +100,14 @@ class Dispatch:
         start_s = interval * self.interval_s
         healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
         stops = timeline(start_s, self.interval_s, inputs, schedule)
+        islands = None
+        if self.microgrids:
+            before = world.islands or first_states(self.microgrids)
+            islands = IslandRun(
+                self.microgrids, plan, before, start_s, self.interval_s, schedule.island_ahead, healthy
+            )
         grid = self._grid(world, schedule, start_s)
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid, islands)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -108,13 +120,15 @@ class Dispatch:
             unserved_wh_by_class=ledger.unserved_wh_by_class(),
             curtailed_wh_by_class=ledger.curtailed_wh_by_class(),
             nodes=ledger.nodes(),
-            setpoints=ledger.setpoint_log(tuple(e.name for e in schedule.events)),
+            setpoints=ledger.setpoint_log(_event_names(schedule)),
             event_wh=ledger.event_wh,
             lent_wh=ledger.lent_wh,
             borrowed_wh=ledger.borrowed_wh,
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            islands=() if islands is None else islands.outcomes(after.fleet),
+            frequency=None if run.swarm is None else run.swarm.outcome(),
             voltage=None if grid is None else grid.outcome(),
         )
 
@@ -147,3 +161,9 @@ class Dispatch:
             raise BadSchedule(
                 f"target_export_wh of account {int(infinite[0])} is infinite: need a number or nan"
             )
+
+
+def _event_names(schedule: Schedule) -> tuple[str, ...]:
+    """Return what reasons call the events and the frequency service of an interval."""
+    names = tuple(event.name for event in schedule.events)
+    return names if schedule.frequency is None else (*names, schedule.frequency.service.name)

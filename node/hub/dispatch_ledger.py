@@ -37,6 +37,7 @@ class Ledger:
         self.lent_wh = np.zeros(plan.n_accounts)
         self.borrowed_wh = np.zeros(plan.n_accounts)
         self.delivered_wh = np.zeros(plan.n_accounts)
+        self._answered_wh = np.zeros(plan.n_accounts)
         self._peak_import_w = np.zeros(n_nodes)
         self._peak_export_w = np.zeros(n_nodes)
         self._import_binds = np.zeros(n_nodes, np.bool_)
@@ -67,6 +68,21 @@ class Ledger:
         self._add_taken(decision, dt_h)
         if decision.lent_w.any():
             self._add_loans(decision, dt_h)
+
+    def add_answer(self, given_w: FloatArray, dt_s: float) -> None:
+        """Enter what units gave beyond their setpoints to answer the grid's frequency, (n_devices,), signed."""
+        net_wh = sum_by(self._plan.account_of_device, given_w, self._plan.n_accounts)
+        net_wh *= dt_s / SECONDS_PER_HOUR
+        self.ordered_wh += net_wh
+        self.event_wh += net_wh
+        self._answered_wh += net_wh
+
+    def _add_answers_taken(self) -> None:
+        """Enter what answers took from positions: an account's whole interval counts, not each swing."""
+        taken = np.flatnonzero(self._answered_wh < 0.0)
+        if taken.size:
+            cause = np.full(taken.size, Reason.FREQUENCY, np.int64)
+            self._taken.append((taken, cause, np.full(taken.size, -1, np.int64), -self._answered_wh[taken]))
 
     def _close_window(self) -> None:
         mean_w = self._window_wh * (SECONDS_PER_HOUR / self._window_s)
@@ -142,6 +158,7 @@ class Ledger:
         position_wh : float64 (n_accounts,)
             Sold minus bought; nan where unknown.
         """
+        self._add_answers_taken()
         if not self._taken:
             return ()
         account, cause, node, energy_wh = (np.concatenate(c) for c in zip(*self._taken, strict=True))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
+from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
+from node.hub.island_records import IslandAhead, IslandOutcome
 from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
@@ -80,6 +82,15 @@ class IncidentKind(IntEnum):
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    ISLAND_DETECTED = 10
+    LEADER_ELECTED = 11
+    ISLAND_FORMED = 12
+    LOADS_SHED = 13
+    ISLAND_DARK = 14
+    BLACK_START = 15
+    GRID_HEALTHY = 16
+    SYNCHRONISING = 17
+    RECONNECTED = 18
     VOLTAGE_LOW = 30
     VOLTAGE_HIGH = 31
     VOLTAGE_BACK = 32
@@ -107,6 +118,8 @@ class Incident:
                 return f"voltage of {self.subject} above the band at {self.at_s}"
             case IncidentKind.VOLTAGE_BACK:
                 return f"voltage of {self.subject} is back in the band at {self.at_s}"
+            case _:
+                return f"{self.kind.name.lower().replace('_', ' ')} at {self.at_s}: {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,10 @@ class Schedule:
         All that touch this interval.
     disturbances : tuple
         Failures that touch this interval.
+    island_ahead : IslandAhead or None
+        What agents expect of the coming intervals, for islands that have to last.
+    frequency : FrequencyInterval or None
+        What the grid's frequency does and who answers it; None: nobody does.
     ahead : Ahead or None
         What loads and sun of the local day are expected to be; needed where voltage is controlled.
     """
@@ -135,6 +152,8 @@ class Schedule:
     position_wh: FloatArray | None = None
     events: tuple[GridEvent, ...] = ()
     disturbances: tuple[Disturbance, ...] = ()
+    island_ahead: IslandAhead | None = None
+    frequency: FrequencyInterval | None = None
     ahead: Ahead | None = None
 
 
@@ -224,7 +243,9 @@ class IntervalOutcome:
     borrowed_wh: FloatArray  # (n_accounts,) the same energy, by who needed it: sums are equal
     n_periods: int  # control periods of 100 ms
     n_coasts: int  # longer steps in which nothing changed
+    islands: tuple[IslandOutcome, ...] = field(default=())  # microgrids that were cut off for a while
     incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
+    frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
     voltage: VoltageOutcome | None = None  # where the scenario has lines
 
     @property

@@ -22,12 +22,15 @@ from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
 from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
+from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_state import DispatchState, World
 from node.hub.dispatch_voltage import VoltageRun
+from node.hub.swarm_run import SwarmRun
 
 PERIOD_MS = 100
 # Firmware falls back to the safe state this long after the last word of the controller.
@@ -58,8 +61,10 @@ class IntervalRun:
         schedule: Schedule,
         is_healthy: BoolArray,
         grid: VoltageRun | None = None,
+        islands: IslandRun | None = None,
     ) -> None:
         self._normal_plan = self._plan = plan
+        self._islands = islands
         self._start_s = start_s
         self._timeline = timeline
         self._inputs = inputs
@@ -77,10 +82,15 @@ class IntervalRun:
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
         self._failed: tuple[int, ...] = ()
+        if islands is not None and islands.cut_nodes():
+            self._cut(tuple(sorted(islands.cut_nodes())))
         self._decision = no_decision(plan.params.n_devices)
         self._is_settled = False
         self._burst_periods = 0
         self._renew_ms = 0
+        self.swarm = (
+            None if schedule.frequency is None else SwarmRun(plan, schedule.frequency, start_s, self._fleet)
+        )
         self.ledger = Ledger(plan)
         self.incidents: list[Incident] = []
         params = plan.params
@@ -100,6 +110,8 @@ class IntervalRun:
         was_silent = False
         while now_ms < self._timeline.end_ms:
             stop_ms = self._timeline.next_stop_ms(now_ms)
+            if self._islands is not None:
+                stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
             is_silent = self._timeline.is_silent(now_ms)
             if was_silent and not is_silent:
                 self._fence += 1
@@ -117,20 +129,22 @@ class IntervalRun:
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
+        islands = () if self._islands is None else tuple(self._islands.states)
         if self._grid is None:
-            return World(self._fleet, memory)
+            return World(self._fleet, memory, islands=islands)
         self._grid.close()
         self.incidents += self._grid.incidents
-        return World(self._fleet, memory, self._grid.state())
+        return World(self._fleet, memory, self._grid.state(), islands)
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
         self._follow_failures(now_ms)
         self._follow_taps(now_ms)
         inputs = self._seen(now_ms)
-        if self._limits is None:
+        is_swarm_due = self.swarm is not None and self.swarm.is_due(now_ms)
+        if self._limits is None or is_swarm_due:
             self._measure_limits(now_ms, inputs)
-        decision = decide(self._plan, self._period(now_ms, inputs))
+        decision = self._decide(self._period(now_ms, inputs))
         if self._grid is not None:
             decision = self._grid.curtail(decision, inputs, self._plan.params.kind)
         self._decision = decision
@@ -145,11 +159,13 @@ class IntervalRun:
         elif is_changed.any():
             rows = np.flatnonzero(is_changed)
             self._send(rows, is_changed[rows], decision, now_ms)
+        if self.swarm is not None and is_swarm_due:
+            self.swarm.refresh(now_ms, self._fleet, inputs, decision, self._is_healthy, self._plan)
         if is_coast and self._grid is not None:
             self._grid.settle(now_ms, inputs, self._fleet, self._in_island())
             stop_ms = self._grid.due_ms(stop_ms)
         dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(PERIOD_MS, stop_ms - now_ms)
-        is_quiet = self._step(now_ms, inputs, dt_ms)
+        is_quiet, dt_ms = self._step(now_ms, inputs, dt_ms)
         if is_coast:
             self.ledger.n_coasts += 1
             return dt_ms
@@ -158,10 +174,15 @@ class IntervalRun:
         self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
         return dt_ms
 
+    def _decide(self, period: Period) -> Decision:
+        orders = None if self._islands is None else self._islands.orders()
+        if orders is None:
+            return decide(self._plan, period)
+        return decide_with_islands(self._plan, period, orders)
+
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
-        self._step(now_ms, self._seen(now_ms), stop_ms - now_ms)
-        return stop_ms - now_ms
+        return self._step(now_ms, self._seen(now_ms), stop_ms - now_ms)[1]
 
     def _seen(self, now_ms: int) -> FleetInputs:
         """Return what the world does to the devices now, the voltage they see with it."""
@@ -178,6 +199,13 @@ class IntervalRun:
 
     def _follow_failures(self, now_ms: int) -> None:
         failed = self._timeline.failed_nodes(now_ms)
+        if self._islands is not None:
+            step_row = self._timeline.input_step(now_ms)
+            inputs = self._inputs.steps[step_row]
+            self._fleet = self._islands.follow(now_ms, failed, step_row, inputs, self._fleet)
+            self.incidents += self._islands.incidents
+            self._islands.incidents.clear()
+            failed = tuple(sorted({*failed, *self._islands.cut_nodes()}))
         if failed == self._failed:
             return
         at_s = self._start_s + now_ms / MS_PER_S
@@ -192,8 +220,13 @@ class IntervalRun:
             for node in self._failed
             if node not in failed
         ]
+        self._cut(failed)
+
+    def _cut(self, failed: tuple[int, ...]) -> None:
+        """Plan anew with nothing flowing through some nodes."""
+        plan = self._normal_plan if self._islands is None else self._islands.sharing(self._normal_plan)
         self._failed = failed
-        self._plan = islanded(self._normal_plan, np.array(failed, np.int64))
+        self._plan = islanded(plan, np.array(failed, np.int64)) if failed else self._normal_plan
 
     def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
         """Ask what devices can hold until the interval ends, and until each active event ends.
@@ -230,11 +263,17 @@ class IntervalRun:
 
     def _period(self, now_ms: int, inputs: FleetInputs) -> Period:
         assert self._limits is not None
+        low, high = self._limits
+        if self.swarm is not None:
+            # Plans leave free what was sold as reserve.
+            down_w, up_w = self.swarm.held_w()
+            low = np.where(low < 0.0, np.minimum(low + down_w, 0.0), low)
+            high = np.where(up_w > 0.0, np.maximum(high - up_w, 0.0), high)
         return Period(
             state=self._fleet,
             inputs=inputs,
-            p_min_w=self._limits[0],
-            p_max_w=self._limits[1],
+            p_min_w=low,
+            p_max_w=high,
             planned_w=self._schedule.planned_p_w,
             request_wh=self._request_wh,
             target_wh=self._schedule.target_export_wh + self.ledger.ordered_wh,
@@ -275,18 +314,61 @@ class IntervalRun:
                 said, self._logged_w[said], now_s, self._sequence, until_s, reason[news], self._node[said]
             )
 
-    def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> bool:
-        """Run firmware and devices; return whether no power moved."""
-        params = self._plan.params
-        fleet, told = command(params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
+    def _log_answers(self, now_ms: int, setpoint_w: FloatArray) -> None:
+        """Log what units do that answer the frequency, where it is new."""
+        assert self.swarm is not None
+        rows = self.swarm.rows
+        told_w = setpoint_w[rows]
+        is_news = _change_w(told_w, self._logged_w[rows]) > self._deadband_w[rows]
+        if is_news.any():
+            self._sequence += 1
+            said = rows[is_news]
+            self._logged_w[said] = told_w[is_news]
+            self._reason[said], self._node[said] = Reason.FREQUENCY, -1
+            now_s, until_s = self._start_s + now_ms / MS_PER_S, self._start_s + (now_ms + LEASE_MS) / MS_PER_S
+            self.ledger.add_setpoints(
+                said, told_w[is_news], now_s, self._sequence, until_s, self._reason[said], self._node[said]
+            )
+
+    def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> tuple[bool, int]:
+        """Run firmware and devices; return whether no power moved that the controller moved, and the time run.
+
+        With a swarm the time is cut where the frequency asks for it, and ends early when promises are due.
+        """
+        # No lease begins or ends inside the time: firmware's setpoints are the same in every fine step.
+        self._fleet, told = command(self._plan.params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
         self._request_wh = told.request_wh
+        if self.swarm is None:
+            return self._fine_step(now_ms, inputs, dt_ms, told.setpoint_w), dt_ms
+        is_quiet, at_ms, end_ms = True, now_ms, now_ms + dt_ms
+        while at_ms < end_ms:
+            length_ms = self.swarm.step_ms(at_ms, end_ms)
+            is_quiet &= self._fine_step(at_ms, inputs, length_ms, told.setpoint_w)
+            at_ms += length_ms
+            if at_ms < end_ms and self.swarm.is_due(at_ms):
+                break
+        return is_quiet, at_ms - now_ms
+
+    def _fine_step(self, now_ms: int, inputs: FleetInputs, dt_ms: int, told_w: FloatArray) -> bool:
         before: FleetState = self._fleet
         dt_s = dt_ms / MS_PER_S
-        self._fleet, flows = step(params, fleet, inputs, told.setpoint_w, dt_s)
+        setpoint_w = told_w
+        if self.swarm is not None:
+            answer_w = self.swarm.response_w(now_ms, dt_ms)
+            setpoint_w = setpoint_w + answer_w
+            if self.swarm.has_news(answer_w):
+                self._log_answers(now_ms, setpoint_w)
+        self._fleet, flows = step(self._plan.params, before, inputs, setpoint_w, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
+        if self._islands is not None:
+            self._islands.add_step(now_ms, dt_ms, self._fleet, flows)
         if self._grid is not None:
             self._grid.count(flows, dt_s)
         moved = np.abs(self._fleet.p_w - before.p_w)
+        if self.swarm is not None:
+            given_w = self.swarm.after_step(now_ms, dt_ms, told_w, self._fleet, flows)
+            self.ledger.add_answer(given_w, dt_s)
+            moved[self.swarm.rows] = 0.0
         return not bool(np.any(moved > self._deadband_w))
 
 

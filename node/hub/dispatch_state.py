@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
+from node.controller.microgrid import MicrogridState, states_from_bytes, states_to_bytes
 from node.errors import Permanent
 from node.hub.voltage_records import VoltageState
 from node.hub.voltage_records import state_from_bytes as voltage_from_bytes
@@ -55,11 +56,13 @@ class World:
     fleet: FleetState
     dispatch: DispatchState
     voltage: VoltageState | None = None
+    islands: tuple[MicrogridState, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
         voltage = b"" if self.voltage is None else self.voltage.to_bytes()
+        islands = states_to_bytes(self.islands) if self.islands else b""
         fields_of = {
             "fence": state.fence,
             "fleet_bytes": len(fleet),
@@ -69,9 +72,11 @@ class World:
         }
         if voltage:
             fields_of["voltage_bytes"] = len(voltage)
+        if islands:
+            fields_of["island_bytes"] = len(islands)
         header = json.dumps(fields_of, separators=(",", ":")).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, voltage])
+        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, islands, voltage])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -104,10 +109,12 @@ def world_from_bytes(data: bytes) -> World:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
         sequence, fence = int(header["sequence"]), int(header["fence"])
+        island_bytes = int(header.get("island_bytes", 0))
         voltage_bytes = int(header.get("voltage_bytes", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    if version != _VERSION or len(data) != (end + fleet_bytes + 8 * n * len(_ARRAYS) + voltage_bytes):
+    length = end + fleet_bytes + 8 * n * len(_ARRAYS) + island_bytes + voltage_bytes
+    if version != _VERSION or len(data) != length:
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
     at = end + fleet_bytes
@@ -115,8 +122,12 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
-    voltage = voltage_from_bytes(data[at:]) if voltage_bytes else None
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), voltage)
+    try:
+        islands = states_from_bytes(data[at : at + island_bytes]) if island_bytes else ()
+        voltage = voltage_from_bytes(data[at + island_bytes :]) if voltage_bytes else None
+    except ValueError as error:
+        raise BadWorld(f"checkpoint: {error}") from error
+    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), voltage, islands)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

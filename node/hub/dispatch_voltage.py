@@ -33,7 +33,7 @@ from node.hub.voltage_records import (
 
 MS_PER_S = 1_000
 # Powers that moved by less together do not change a voltage that matters.
-SAME_POWER_W = 20.0
+SAME_POWER_W = 1.0
 # A customer's voltage is a mean of a minute: ten times stricter than EN 50160's ten minutes.
 WINDOW_S = 60.0
 # Solar is cut in shares of a twentieth.

@@ -12,7 +12,7 @@ Every step is planned in the same transaction as the interval's readings, and on
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -37,6 +37,8 @@ INTERVALS_BEFORE = 2
 PAID_AT_ONCE = 128
 HISTORY_DAYS = 5
 BUYER = "buyer"
+# How an event is split: by RevenueSplit, or by its buyer itself.
+CONTRACT = "contract"
 
 PlannedExport = Callable[[range], NDArray[np.float64]]
 
@@ -53,6 +55,8 @@ class PlannedEvent:
     baseline: str
     accounts: tuple[int, ...]
     devices: NDArray[np.bool_]
+    is_dispatched: bool = True  # the controller shares it as power; a frequency service answers by itself
+    split: str = CONTRACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,18 @@ class Flexibility:
                 members=event.devices,
             )
             for event in self._events
-            if event.first <= interval <= event.last
+            if event.is_dispatched and event.first <= interval <= event.last
         )
+
+    def adopt(self, event: PlannedEvent) -> None:
+        """Record and pay an event that was opened outside of the plan, or before a restart."""
+        self._events = (*self._events, event)
 
     def after(self, connection: Connection, interval: int) -> None:
         """Plan what is due at the end of an interval, in the caller's transaction."""
         for event in self._events:
-            if interval == event.first - INTERVALS_BEFORE:
-                self._open(connection, event)
+            if interval == event.first - INTERVALS_BEFORE and event.is_dispatched:
+                self.open(connection, event)
             elif interval == event.last:
                 self._record(connection, event)
             elif interval == event.last + self._closes_after:
@@ -153,7 +161,8 @@ class Flexibility:
 
     # -------------------------------------------------------------- before
 
-    def _open(self, connection: Connection, event: PlannedEvent) -> None:
+    def open(self, connection: Connection, event: PlannedEvent) -> None:
+        """Fix an event's baselines and, where the contract splits it, commit them and the money on chain."""
         if self._stored(connection, event) is not None:
             return
         baselines = Baselines.commit(event.accounts, self._baseline(connection, event).tolist())
@@ -167,6 +176,7 @@ class Flexibility:
                 "revenue_pico": event.revenue_pico,
                 "root": baselines.root,
                 "state": "opened",
+                "split": event.split,
             },
         )
         key = done.inserted_primary_key
@@ -178,12 +188,9 @@ class Flexibility:
                 for account, baseline in zip(baselines.account, baselines.baseline_milli_wh, strict=True)
             ],
         )
-        self._enqueue(
-            connection,
-            "open",
-            event.name,
-            (baselines.root, event.first, event.last, event.revenue_pico),
-        )
+        if event.split == CONTRACT:
+            arguments = (baselines.root, event.first, event.last, event.revenue_pico)
+            self._enqueue(connection, "open", event.name, arguments)
 
     def _baseline(self, connection: Connection, event: PlannedEvent) -> NDArray[np.int64]:
         """Return what each member would export without the event, mWh over the whole event."""
@@ -261,7 +268,10 @@ class Flexibility:
 
     def observe(self, connection: Connection) -> None:
         """Take over what the chain has paid to members."""
-        for row in connection.execute(select(flex_events).where(flex_events.c.state == "paid")):
+        by_contract = select(flex_events).where(
+            flex_events.c.state == "paid", flex_events.c.split == CONTRACT
+        )
+        for row in connection.execute(by_contract):
             for paid in _chain_events(connection, "Paid"):
                 if paid["id"] == row.chain_id:
                     connection.execute(
@@ -311,16 +321,7 @@ class Flexibility:
 
 
 def _with_schedule(event: PlannedEvent) -> PlannedEvent:
-    return PlannedEvent(
-        event.name,
-        event.first,
-        event.last,
-        event.requested_w,
-        event.revenue_pico,
-        "schedule",
-        event.accounts,
-        event.devices,
-    )
+    return replace(event, baseline="schedule")
 
 
 def _register(connection: Connection, account: int, interval: int) -> Any:

@@ -24,8 +24,8 @@ class TapReason(IntEnum):
 
 _SENTENCES = {
     TapReason.SAVES: "saves {watts:.0f} W, rebound counted, with {node} lowest at {v:.4f} pu",
-    TapReason.TOO_LOW: "{node} would be at {v:.4f} pu, below the band",
-    TapReason.TOO_HIGH: "{node} would be at {v:.4f} pu, above the band",
+    TapReason.TOO_LOW: "{node} would be at {v:.4f} pu, too near the lower limit",
+    TapReason.TOO_HIGH: "{node} would be at {v:.4f} pu, too near the upper limit",
     TapReason.LOADS_RISE: "loads rise: switchings are kept for the hours that need them",
 }
 

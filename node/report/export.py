@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
 from node.store import tables_devices as d
+from node.store import tables_frequency as f
 from node.store import tables_market as m
 from node.store import tables_voltage as v
 
@@ -44,6 +45,9 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    f.frequency_intervals,
+    f.frequency_members,
+    f.frequency_steps,
     v.voltage_intervals,
     v.voltage_nodes,
     v.tap_changes,

@@ -3,7 +3,7 @@
 Plain dictionaries because building them needs no plotting library: only the browser's plotly.js draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ KIND_COLOURS = {
 }
 
 
-def _figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
+def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
+    """Return a figure in the house's style; `layout` adds to it."""
     base = {
         "title": {"text": title},  # pages show it as a heading, which wraps on small screens
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#24292f"},
@@ -80,7 +81,7 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
     }
     index = {name: i for i, name in enumerate(names)}
     total = sum(f[2] for f in flows if f[1] == "community")
-    return _figure(
+    return figure(
         f"Where the energy went ({total / 1e3:,.1f} kWh)",
         [
             {
@@ -165,7 +166,7 @@ def prices(grid: IntervalGrid, series: Sequence[PriceSeries], tariff: np.ndarray
                 "marker": {"color": colour, "opacity": 0.35},
             }
         )
-    return _figure(
+    return figure(
         "Price and volume",
         data,
         barmode="stack",
@@ -221,7 +222,7 @@ def storage(grid: IntervalGrid, series: Sequence[StorageSeries]) -> Figure:
                 "fillcolor": "rgba(140,150,160,0.06)",
             },
         ]
-    return _figure(
+    return figure(
         "State of charge, with the owners' reserve dotted",
         data,
         xaxis=TIME_AXIS,
@@ -261,13 +262,55 @@ def merit_order(grid: IntervalGrid, book: MeritOrder) -> Figure:
         )
     when = grid.start(book.interval).strftime("%Y-%m-%d %H:%M UTC")
     label = "day-ahead round" if book.round == 0 else f"round {book.round}"
-    return _figure(
+    return figure(
         f"Merit order of {when}, {label}",
         data,
         hovermode="closest",
         xaxis={"title": {"text": "kWh, cumulative"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "limit, ct per kWh"}},
     )
+
+
+def step_lines(
+    title: str, x: Sequence[str], lines: Mapping[str, Sequence[float | None]], unit: str
+) -> Figure:
+    """Draw values that hold for an interval each, one line per name."""
+    palette = (BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, GREY, YELLOW)
+    data = [
+        {
+            "type": "scatter",
+            "name": name,
+            "x": list(x),
+            "y": list(values),
+            "line": {"shape": "hv", "color": palette[i % len(palette)], "width": 2},
+            "connectgaps": False,
+        }
+        for i, (name, values) in enumerate(lines.items())
+    ]
+    return figure(title, data, xaxis=TIME_AXIS, yaxis={"title": {"text": unit}})
+
+
+def log_lines(
+    title: str, curves: Mapping[str, Sequence[tuple[int, float]]], x_title: str, y_title: str
+) -> Figure:
+    """Draw curves on two logarithmic axes: what grows in proportion is a line of slope one."""
+    palette = (GREY, BLUE, GREEN, ORANGE, VERMILION, PURPLE)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": [x for x, _ in points],
+            "y": [y for _, y in points],
+            "line": {"color": palette[i % len(palette)], "width": 2.5},
+        }
+        for i, (name, points) in enumerate(curves.items())
+    ]
+    axes = {
+        "xaxis": {"title": {"text": x_title}, "type": "log"},
+        "yaxis": {"title": {"text": y_title}, "type": "log"},
+    }
+    return figure(title, data, hovermode="closest", **axes)
 
 
 def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
@@ -301,7 +344,7 @@ def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
         }
         for y in (100, -100)
     ]
-    return _figure(
+    return figure(
         "Network loading (import above, export below zero)",
         data,
         shapes=limits,
@@ -312,7 +355,7 @@ def network(grid: IntervalGrid, series: Sequence[Loading]) -> Figure:
 
 def bills(names: Sequence[str], market_credits: Sequence[float], supplier_credits: Sequence[float]) -> Figure:
     """Draw each participant's bill in the market beside the supplier-only bill; below zero is income."""
-    return _figure(
+    return figure(
         "Bills: market against supplier only (below zero: income)",
         [
             {

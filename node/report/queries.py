@@ -113,6 +113,20 @@ def tariff_series(connection: Connection, span: range, zone: int = 0) -> NDArray
     return np.array([tuple(row) for row in found], np.int64).reshape(-1, 3)
 
 
+def island_intervals(connection: Connection, span: range) -> NDArray[np.bool_]:
+    """Return in which intervals each member's zone had island prices, `(n_members, n_intervals)`."""
+    row = {member.account: i for i, member in enumerate(members(connection))}
+    result = np.zeros((len(row), len(span)), np.bool_)
+    found = connection.execute(
+        select(accounts.c.account, tariffs.c.interval)
+        .join(tariffs, tariffs.c.zone == accounts.c.zone)
+        .where(tariffs.c.is_island, tariffs.c.interval >= span.start, tariffs.c.interval < span.stop)
+    )
+    for account, interval in found:
+        result[row[account], interval - span.start] = True
+    return result
+
+
 ENERGY_COLUMNS = (
     "terminal_wh",
     "source_wh",

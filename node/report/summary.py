@@ -16,11 +16,15 @@ from market.kpis_money import (
     supplier_only_bills_pico,
     traded_volume_ratio,
 )
+from market.levies import LevyRule, levied_milli_wh
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
 from node.report import queries
+from node.report.frequency import ServiceFigures, service_figures
 from node.report.operations import Operations, operations
 from node.report.silent_meters import SilentMeter, silent_meters
+from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
+from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
@@ -98,9 +102,12 @@ class Summary:
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
     silent_meters: tuple[SilentMeter, ...]
+    frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
+    zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
     differences: int
+    voltage: VoltageFigures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -121,7 +128,9 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "silent_meters": [asdict(meter) for meter in self.silent_meters],
+            "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
+            "zones": [asdict(zone) for zone in self.zones],
             "chain": None
             if self.chain is None
             else asdict(self.chain) | {"gas_per_fill": self.chain.gas_per_fill},
@@ -145,6 +154,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.voltage is not None:
+            content["voltage"] = self.voltage.as_json()
         return content
 
 
@@ -168,13 +179,16 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     imported_wh, exported_wh = _border_wh(metered)
     reference_in_wh, reference_out_wh = _border_wh(reference)
     by_kind = queries.energy_by_interval(connection, span)
+    voltage = voltage_figures(connection, scenario, span)
     accounts = queries.account_days(connection, span)
     bought = sum(day.bought_milli_wh for day in accounts.values())
     bills = _bills(connection, scenario, span, metered, reference)
     savings = [bill.saving_pico for bill in bills]
+    zones_now = zone_days(connection, span)
     market_prices = [
         price
-        for series in queries.price_series(connection, span)
+        for zone in range(max(len(zones_now), 1))
+        for series in queries.price_series(connection, span, zone)
         for price in series.price_micro_per_kwh[np.isfinite(series.price_micro_per_kwh)].tolist()
     ]
     imbalance = queries.imbalance_milli_wh(connection, span)
@@ -183,7 +197,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     market_bills = [max(bill.market_pico, 0) for bill in bills]
     return Summary(
         span=span,
-        energy=_energy_book(by_kind, imported_wh, exported_wh),
+        energy=_energy_book(by_kind, imported_wh, exported_wh, voltage),
         own_use=_own_use(by_kind),
         autarky=autarky(imported_wh),
         peaks=peaks(imported_wh, exported_wh, reference_in_wh, reference_out_wh, scenario.interval_s),
@@ -208,9 +222,12 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
         silent_meters=silent_meters(connection, span),
+        frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
+        zones=zones_now,
         chain=_chain(connection),
         differences=differences,
+        voltage=voltage,
     )
 
 
@@ -224,9 +241,13 @@ def _energy_book(
     by_kind: dict[str, dict[str, queries.FloatArray]],
     imported_wh: queries.FloatArray,
     exported_wh: queries.FloatArray,
+    voltage: VoltageFigures | None,
 ) -> EnergyBook:
     sources = {"supplier": float(imported_wh.sum())}
     sinks = {"supplier (export)": float(exported_wh.sum())}
+    if voltage is not None:
+        # Between the meters: nobody's reading, so the network operator's, who has to supply them.
+        sources["network operator"] = sinks["network losses"] = voltage.with_it.loss_wh
     losses = 0.0
     for kind, columns in by_kind.items():
         total = {name: float(values.sum()) for name, values in columns.items()}
@@ -271,6 +292,7 @@ def _bills(
     # the twin has its supplier always: island prices are no part of its bill
     supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
     levies = scenario.tariff.levies_micro_per_kwh
+    islands = queries.island_intervals(connection, span)
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
     days = queries.account_days(connection, span)
@@ -278,8 +300,9 @@ def _bills(
     for row, member in enumerate(queries.members(connection)):
         day = days[member.account]
         flexibility = paid.get(member.account, 0)
-        levied = int(-metered[row][metered[row] < 0].sum()) * levies
-        reference_levied = int(-reference[row][reference[row] < 0].sum()) * levies
+        rule = LevyRule(scenario.participants[row].levies)
+        levied = levied_milli_wh(metered[row], rule, islands[row]) * levies
+        reference_levied = levied_milli_wh(reference[row], rule) * levies
         stored_more = real_wh.get(member.account, 0.0) - reference_wh.get(member.account, 0.0)
         bills.append(
             Bill(
@@ -360,11 +383,18 @@ DEFINITIONS: Mapping[str, str] = {
     "home batteries serve the own household, cars charge on arrival. Import at the supplier's price plus levies, "
     "export at the feed-in price.",
     "Market bill": "Paid minus received for fills (fee included), imbalance and grid events, plus levies on "
-    "metered import.",
+    "metered import; connections with nothing but storage owe them on import less what they fed back, where the "
+    "scenario says so. Levies are not due on an island.",
     "Saving": "Supplier-only bill minus market bill, with its sign. 'Stored more' is what the member's "
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
+    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
+    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Saved by a customer": WHY_PAID_LESS,
+    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
+    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
+    "full edge has. Both go to the grid account.",
     "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
     "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
     "node of the network anyway, and without any change to fills or prices.",

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from node.report import frequency, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -16,6 +17,8 @@ def show(console: Console, summary: Summary, title: str, *, most_bills: int = 30
     console.rule(f"[bold]{title}")
     console.print(_energy(summary))
     console.print(_figures(summary))
+    if summary.voltage is not None and summary.voltage.customers:
+        console.print(_customers(summary.voltage, most_bills))
     console.print(_bills(summary.bills[:most_bills]))
     if len(summary.bills) > most_bills:
         console.print(
@@ -76,6 +79,9 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         ("curtailed", _energies(summary.curtailed_wh)),
         ("unserved", _energies(summary.unserved_wh)),
     ]
+    if summary.voltage is not None:
+        rows += voltage.rows_for_people(summary.voltage)
+    rows += zones.figures(summary.zones)
     if summary.wishes:
         met, bought = (
             sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
@@ -84,6 +90,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     rows += _operations(summary.operations)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
     rows += [_event(event) for event in summary.flexibility]
+    rows += frequency.lines(summary.frequency)
     if summary.chain is not None:
         chain = summary.chain
         gas = (
@@ -142,6 +149,27 @@ def _savings(summary: Summary) -> str:
         f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end; "
         f"{_percent(summary.share_not_worse_off)} of members not worse off"
     )
+
+
+def _customers(figures: voltage.VoltageFigures, most: int) -> Table:
+    table = Table(
+        title="Voltage optimisation by customer", title_justify="left", caption=voltage.WHY_PAID_LESS,
+        caption_justify="left", box=None, padding=(0, 1),
+    )  # fmt: skip
+    table.add_column("customer", no_wrap=True)
+    for head in ("lowest\npu", "highest\npu", "meter shows\nless, kWh", "saved,\ncredits"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for customer in figures.customers[:most]:
+        table.add_row(*voltage.customer_row(customer))
+    table.add_section()
+    table.add_row(
+        "all",
+        "",
+        "",
+        f"{kwh(sum(c.energy_milli_wh for c in figures.customers)):+,.3f}",
+        f"{credits(sum(c.saved_pico for c in figures.customers)):+,.4f}",
+    )
+    return table
 
 
 def _bills(bills: tuple[Bill, ...]) -> Table:

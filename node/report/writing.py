@@ -4,7 +4,19 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from node.report import books, export, html, plots, queries, terminal, wishes
+from node.report import (
+    books,
+    export,
+    frequency,
+    html,
+    market_cost,
+    plots,
+    queries,
+    terminal,
+    voltage,
+    wishes,
+    zones,
+)
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
@@ -28,8 +40,12 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         book = books.merit_order(connection, *chosen)
         if book is not None:
             result["merit-order"] = plots.merit_order(grid, book)
+    by_zone = zones.price_figure(connection, grid, span)
+    if by_zone is not None:
+        result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    return result
+    result |= voltage.figures_of(connection, scenario, span)
+    return result | frequency.pictures(connection, scenario)
 
 
 def bills_figure(summary: Summary) -> Figure:
@@ -53,7 +69,8 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
     export.write_json(
         folder / "kpis.json", summary.as_json() | {"seed": scenario.seed, "scenario": scenario.name}
     )
-    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)}
+    cost, cost_tables = market_cost.shown(folder)
+    drawn = figures(connection, scenario, summary.span) | {"bills": bills_figure(summary)} | cost
     first = scenario.grid.start(summary.span.start).astimezone(scenario.zone)
     last = scenario.grid.start(summary.span.stop).astimezone(scenario.zone)
     page = html.render(
@@ -67,9 +84,13 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
                 terminal.BILL_HEADS,
                 [terminal.bill_row(bill) for bill in summary.bills],
             ),
+            **zones.tables(summary.zones),
             **wishes.tables(summary.wishes),
+            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
+            **frequency.tables(summary.frequency, scenario.interval_s),
+            **cost_tables,
         },
-        DEFINITIONS,
+        dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)

@@ -20,6 +20,7 @@ from node.scenario.disturbances import (
     SupplyOutage,
 )
 from node.scenario.loading import ScenarioError, load
+from node.scenario.microgrid import Microgrid
 from node.scenario.mistakes import Mistake
 from node.scenario.models import (
     ChainTerms,
@@ -59,6 +60,7 @@ __all__ = [
     "Load",
     "MarketTerms",
     "MeterOutage",
+    "Microgrid",
     "Mistake",
     "Module",
     "Node",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.scenario import wishes
+from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
@@ -33,8 +33,10 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_participants(scenario),
         *wishes.find_mistakes(scenario),
         *_events(scenario),
+        *_frequency(scenario),
         *_failures(scenario),
         *_faults(scenario),
+        *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
         *_profiles(scenario),
     ]
@@ -179,6 +181,13 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
                 (*where, "connection_capacity_w"),
                 "expected a connection below 2^39 mWh per interval (about 2 GW at 15 min)",
             )
+        if participant.levies == "net_of_fed_back" and (
+            participant.load is not None or participant.solar is not None
+        ):
+            yield Mistake(
+                (*where, "levies"),
+                "expected import: one meter cannot tell what a storage feeds back from load and solar beside it",
+            )
         if participant.load is None and participant.solar is None and not participant.devices:
             yield Mistake(where, "expected a load, solar or a device")
         for j, device in enumerate(participant.devices):
@@ -234,6 +243,43 @@ def _events(scenario: Scenario) -> Iterator[Mistake]:
         for j, member in enumerate(event.members or ()):
             if member not in people:
                 yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+
+
+def _frequency(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.frequency is None:
+        return
+    people = {participant.id for participant in scenario.participants}
+    seen = {event.id for event in scenario.events}
+    taken: dict[int, str] = {}
+    per_day = 86_400 // scenario.interval_s
+    for i, service in enumerate(scenario.frequency.services):
+        where: Location = ("frequency", "services", i)
+        if service.id in seen:
+            yield Mistake((*where, "id"), f"expected a new name, {service.id!r} is taken")
+        seen.add(service.id)
+        if service.start * 60 % scenario.interval_s or service.start >= 1_440:
+            yield Mistake(
+                (*where, "start"), f"expected a border of the {scenario.interval_s} s intervals before 24:00"
+            )
+        first = service.day * per_day + service.start * 60 // scenario.interval_s
+        if first < 2:
+            yield Mistake((*where, "start"), "expected two delivery intervals before it, in which it is sold")
+        for interval in range(first, first + service.duration_intervals):
+            if taken.setdefault(interval, service.id) != service.id:
+                yield Mistake(
+                    where, f"expected an own time, {taken[interval]!r} is answered then: one at a time"
+                )
+                break
+        for j, member in enumerate(service.members or ()):
+            if member not in people:
+                yield Mistake((*where, "members", j), f"expected the id of a participant, got {member!r}")
+    for i, incident in enumerate(scenario.frequency.incidents):
+        begins_s = incident.start * 60 + incident.after_s
+        if begins_s % scenario.interval_s + incident.simulated_s > scenario.interval_s:
+            yield Mistake(
+                ("frequency", "incidents", i, "simulated_s"),
+                f"expected to end inside its interval of {scenario.interval_s} s",
+            )
 
 
 def _failures(scenario: Scenario) -> Iterator[Mistake]:

@@ -24,6 +24,8 @@ from node.scenario.fields import (
     ProfileName,
     Strict,
 )
+from node.scenario.frequency import Frequency
+from node.scenario.microgrid import Microgrid
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -186,7 +188,8 @@ class Strategy(Strict):
 class Participant(Strict):
     """A person or organisation with one account: one connection, one meter, its load, solar and devices.
 
-    `service` is its cable from the node; without `phase` it takes the same from all three.
+    `service` is its cable from the node; without `phase` it takes the same from all three. With `levies:
+    net_of_fed_back`, for connections with nothing but storage, levies are due on import less what was fed back.
     """
 
     id: Name
@@ -200,6 +203,7 @@ class Participant(Strict):
     load: Load | None = None
     solar: Solar | None = None
     priorities: Priorities = Priorities()
+    levies: Literal["import", "net_of_fed_back"] = "import"
     devices: tuple[Device, ...] = ()
     strategy: Strategy = Strategy()
     service: Line | None = None
@@ -314,8 +318,10 @@ class Scenario(Strict):
     participants: tuple[Participant, ...] = ()
     generated_homes: GeneratedHomes | None = None
     events: tuple[FlexibilityEvent, ...] = ()
+    frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()
 

@@ -79,7 +79,7 @@ class Taps(Strict):
     home: Annotated[int, Field(ge=-20, le=20)] = 0
     max_switchings: Annotated[int, Field(ge=0, le=200)] = 24
     least_saving_pu: Annotated[float, Field(ge=0, lt=1)] = 0.002
-    margin_pu: Annotated[float, Field(ge=0, le=0.05)] = 0.003
+    margin_pu: Annotated[float, Field(ge=0, le=0.05)] = 0.001
     delay_s: Annotated[float, Field(ge=1, le=600)] = 60.0
     fast_delay_s: Annotated[float, Field(ge=1, le=600)] = 10.0
 

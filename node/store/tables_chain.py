@@ -46,6 +46,19 @@ outbox = Table(
     Index("outbox_by_state", "state", "id"),
 )
 
+# All that our transactions have offered on a chain that takes fees; bids of one share nonce and payload.
+fee_bids = Table(
+    "fee_bids",
+    metadata,
+    Column("outbox_id", ForeignKey("outbox.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("hash", Hash32, nullable=False, unique=True),
+    Column("max_fee_per_gas", Amount, nullable=False),  # wei
+    Column("max_priority_fee_per_gas", Amount, nullable=False),
+    Column("made_at_block", BigInteger, nullable=False),  # head when it was signed
+)
+
 # Transactions of others that did what ours wanted, which therefore reverted: anyone may carry in what is signed.
 carriers = Table(
     "carriers",

@@ -235,6 +235,8 @@ flex_events = Table(
     Column("revenue_pico", Amount, nullable=False),
     Column("root", Hash32, nullable=False),  # of the baselines
     Column("state", String, nullable=False),  # planned, opened, recorded, paid, refunded
+    Column("split", String, nullable=False),  # contract, or how its buyer itself splits it: pro_rata, shapley
+    Column("score_ppm", Integer),  # how well a frequency service was delivered, in millionths
 )
 
 flex_members = Table(
@@ -243,6 +245,8 @@ flex_members = Table(
     Column("event_id", ForeignKey("flex_events.id"), primary_key=True),
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("baseline_milli_wh", BigInteger, nullable=False),  # expected net export during the event
-    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive
+    Column("reserved_milli_wh", BigInteger),  # power sold as reserve, times the service's length
+    Column("contribution_milli_wh", BigInteger),  # metered less baseline, where positive; or by telemetry
+    Column("due_pico", Amount),  # what a buyer that splits itself owes
     Column("paid_pico", Amount),
 )

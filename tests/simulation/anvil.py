@@ -18,16 +18,24 @@ FOLDER = Path(__file__).resolve().parents[2] / "build" / "anvil"
 
 
 class AnvilChain(RpcChain):
-    """Anvil, whose blocks we make."""
+    """Anvil, whose blocks we make, and whose price of gas we set."""
+
+    base_fee: int | None = None  # None: what anvil makes of it
 
     def produce_block(self, timestamp_s: int) -> Head:
-        """Mine what waits, at a time."""
+        """Mine what waits and pays, at a time."""
+        if self.base_fee is not None:
+            self._ask("anvil_setNextBlockBaseFeePerGas", hex(self.base_fee))
         self._ask("evm_mine", hex(timestamp_s))
         return self.head()
 
     def reorganise(self, depth: int) -> None:
         """Replace the newest blocks by empty ones and forget their transactions."""
         self._ask("anvil_reorg", depth, [])
+
+    def fund(self, address: bytes, wei: int) -> None:
+        """Give an address native money."""
+        self._ask("anvil_setBalance", f"0x{address.hex()}", hex(wei))
 
     def drop(self, transaction_hash: bytes) -> None:
         """Forget a transaction that waits."""

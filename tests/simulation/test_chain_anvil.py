@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eth_hash.auto import keccak
 from sqlalchemy import select
 
-from node.bench.live_community import LiveCommunity
+from node.bench.live_community import OPERATOR, LiveCommunity
 from node.chain.embedded import EmbeddedChain, Genesis
+from node.chain.fee_bids import GWEI, FeePolicy
 from node.chain.ports import Fees, WrongChain
 from node.chain.rpc import Finality, RpcChain
 from node.chain.sender import ContractCall, OutboxState, SettlementHalted
 from node.chain.transactions import sign_transaction
-from node.store.tables_chain import carriers, outbox
+from node.store.tables_chain import carriers, chain_state, fee_bids, outbox
 from tests.simulation.anvil import AnvilChain, anvil
 from tests.unit.node.chain.live import CHAIN_ID, START_S, Node, contracts
 from tests.unit.node.chain.stranger import GAS, STRANGER, carry, courier
@@ -195,4 +197,71 @@ def test_a_chunk_through_a_strangers_contract_is_followed_on_anvil(chain: AnvilC
     assert node.differences() == []
     with node.store.read() as connection:
         assert connection.execute(select(carriers.c.hash)).scalars().all() == [receipt.transaction_hash]
+    node.store.close()
+
+
+def _dear(tmp_path: Path, chain: AnvilChain) -> Node:
+    """Return a node that waits with two transactions whose fees have become too low."""
+    node = _node(tmp_path, chain)
+    node.watcher.ingest()
+    chain.fund(node.community.keys[OPERATOR].address, 10**24)
+    chain.base_fee = GWEI
+    node.mine(node.community.first - 2)
+    node.plan(node.community.whole_interval(0, node.community.first))
+    node.sender.drive()
+    chain.base_fee = 50 * GWEI
+    node.mine(node.community.first)
+    for _ in range(FeePolicy().patience_blocks - 1):
+        chain.produce_block(chain.head().timestamp_s + 1)
+    return node
+
+
+def _bids(node: Node) -> list[bytes]:
+    with node.store.read() as connection:
+        query = select(fee_bids.c.raw).order_by(fee_bids.c.number, fee_bids.c.outbox_id)
+        return list(connection.execute(query).scalars())
+
+
+def _settled_once(node: Node, raws: list[bytes]) -> None:
+    node.watcher.ingest()
+    assert node.differences() == []
+    with node.store.read() as connection:
+        mined = connection.execute(select(outbox.c.raw).order_by(outbox.c.id)).scalars().all()
+        n = connection.execute(select(chain_state.c.next_sequence)).scalar_one()
+    assert (mined, n) == (raws, 1)
+    node.store.close()
+
+
+def test_a_transaction_that_offers_too_little_is_replaced_and_mined_once(
+    chain: AnvilChain, tmp_path: Path
+) -> None:
+    node = _dear(tmp_path, chain)
+    driven = node.sender.drive()
+    assert (driven.mined, driven.outbid) == (0, 2)
+    chain.produce_block(chain.head().timestamp_s + 1)
+    assert node.sender.drive().mined == 2
+    _settled_once(node, _bids(node)[2:])
+
+
+def test_the_first_offer_may_be_mined_after_it_was_replaced(chain: AnvilChain, tmp_path: Path) -> None:
+    node = _dear(tmp_path, chain)
+    node.sender.drive()
+    first, second = _bids(node)[:2], _bids(node)[2:]
+    for raw in second:
+        chain.drop(keccak(raw))
+    chain.base_fee = GWEI
+    chain.produce_block(chain.head().timestamp_s + 1)
+    for raw in first:  # some other node of the network still has them
+        chain.send_raw(raw)
+    chain.produce_block(chain.head().timestamp_s + 1)
+    assert node.sender.drive().mined == 2
+    _settled_once(node, first)
+
+
+def test_while_no_block_is_made_nothing_is_offered_on_top(chain: AnvilChain, tmp_path: Path) -> None:
+    node = _dear(tmp_path, chain)
+    assert node.sender.drive().outbid == 2
+    for _ in range(5):
+        assert node.sender.drive().outbid == 0
+    assert len(_bids(node)) == 4
     node.store.close()

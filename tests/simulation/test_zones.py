@@ -197,3 +197,45 @@ def test_report_and_api_show_it(two_zones, tmp_path):
             answer = client.get(f"/v1/intervals/{interval}")
             assert answer.status_code == 200, answer.text
             assert answer.json()["rounds"][0]["price_micro_per_kwh"] == price[interval]
+
+
+def test_the_report_says_what_edges_carried_and_earned(two_zones) -> None:
+    with two_zones.community.store.read() as connection:
+        summary = summarise(connection, two_zones.scenario)
+    root, cable = summary.zones
+    span = (fills.c.interval >= summary.span.start, fills.c.interval < summary.span.stop)
+    day = rows(two_zones, select(fills).where(*span))
+    paid = sum(r.price_micro_per_kwh * r.quantity_milli_wh * (1 if r.is_buy else -1) for r in day)
+    assert cable.fee_pico + cable.rent_pico == paid
+    assert (root.fee_pico, root.rent_pico) == (0, 0)
+    assert cable.rent_pico > 0
+    flow = flows_milli_wh(two_zones, *span)
+    assert cable.use_out_pu == max(flow.values()) / (CAP_W * 1_000) == 1.0
+    assert cable.intervals_full == sum(value == CAP_W * 1_000 for value in flow.values())
+    bought = sum(r.quantity_milli_wh for r in day if r.is_buy)
+    assert root.bought_milli_wh + cable.bought_milli_wh == root.sold_milli_wh + cable.sold_milli_wh == bought
+    crossed = sum(abs(value) for value in flow.values())
+    assert cable.fee_pico >= crossed * GRID_FEE_MICRO_PER_KWH  # rounds may cross back
+
+
+def test_zones_and_quotes_are_served_by_zone(two_zones) -> None:
+    interval = two_zones.scenario.delivery_intervals().start + 12
+    price = {
+        row.zone: row.price_micro_per_kwh
+        for row in rows(two_zones, select(prices).where(prices.c.interval == interval, prices.c.round == 1))
+    }
+    with serve(create_app(two_zones.community)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        listed = client.get("/v1/zones").json()
+        assert [(z["zone"], z["node"], z["parent"]) for z in listed] == [
+            (0, "substation", None),
+            (1, "cable", 0),
+        ]
+        assert listed[1]["fee_micro_per_kwh"] == GRID_FEE_MICRO_PER_KWH
+        held = client.get(f"/v1/intervals/{interval}").json()
+        told = [(one["zone"], one["price_micro_per_kwh"]) for one in held["rounds"][1]["zones"]]
+        assert told == [(0, price[0]), (1, price[1])]
+        assert [zone["is_island"] for zone in held["zones"]] == [False, False]
+        for account, zone in ((3, 1), (5, 0)):
+            asked = {"account": account, "interval": interval, "is_buy": True, "quantity_milli_wh": 1_000_000}
+            quote = client.get("/v1/quote", params=asked).json()
+            assert (quote["zone"], quote["price_micro_per_kwh"]) == (zone, price[zone])

@@ -32,7 +32,9 @@ class Areas:
     surplus_wh, deficit_wh : Floats
         How much the storages of the zone's area together can buy, and sell, at about that price.
     room_in_wh, room_out_wh : Floats
-        How much more the zone's edges, up to the top of its area, carry to it and from it; infinite at the top.
+        How much more can be withdrawn and injected in the zone before an edge of its area is full.
+    kept_pu : Floats
+        Share of what a seller in the zone sends out that the network takes; the rest is curtailed.
     area : Ints
         The area to which the zone belongs, named by its topmost zone.
     """
@@ -42,6 +44,7 @@ class Areas:
     deficit_wh: Floats
     room_in_wh: Floats
     room_out_wh: Floats
+    kept_pu: Floats
     area: Ints
 
 
@@ -62,13 +65,17 @@ def expect(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats, tree: 
     In a uniform-price auction the long side of the market sets the price: surplus pushes it to what the supplier
     pays, deficit to what the supplier charges. Between the two it moves linearly over a zone of
     `BALANCED_ZONE_PU` around balance. An edge that is too small by so much as that has parted its ends entirely;
-    in between the subtree's price moves from its parent's to that of an area of its own.
+    in between the subtree's price moves from its parent's to that of an area of its own. What nothing takes is
+    curtailed from all who send in equal parts, so behind a full edge a seller cannot count on all of what the
+    supplier pays: its worth there is the long tariff times the share that goes through.
     """
     if tree is None:
         price = _scarce(net_wh, gross_wh, short, long)
         deep = np.full_like(net_wh, np.inf)
         area = np.zeros(net_wh.shape, np.int64)
-        return Areas(price, np.maximum(net_wh, 0.0), np.maximum(-net_wh, 0.0), deep, deep, area)
+        return Areas(
+            price, np.maximum(net_wh, 0.0), np.maximum(-net_wh, 0.0), deep, deep, np.ones_like(net_wh), area
+        )
     layout = lay_out(tree.parent)
     order = layout.node_at.tolist()  # parents stand before their children
     above = tree.parent.tolist()
@@ -87,27 +94,38 @@ def expect(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats, tree: 
         around[above[zone]] += around[zone]
     price = np.empty_like(net_wh)
     depth = np.empty_like(net_wh)
-    room_in, room_out = np.full_like(net_wh, np.inf), np.full_like(net_wh, np.inf)
+    kept = np.ones_like(net_wh)
+    room_in, room_out = np.empty_like(net_wh), np.empty_like(net_wh)
+    room_in[root] = np.maximum(import_wh[root] + inside[root], 0.0)
+    room_out[root] = np.maximum(export_wh[root] - inside[root], 0.0)
     area = np.empty(net_wh.shape, np.int64)
-    price[root] = _scarce(inside[root], around[root], short[root], long[root])
+    kept[root] = _kept(inside[root], np.minimum(inside[root], export_wh[root]))
+    price[root] = _scarce(inside[root], around[root], short[root], long[root] * kept[root])
     depth[root], area[root] = inside[root], root
     for zone in order[1:]:
         parent = above[zone]
         fee = float(tree.fee_micro_per_kwh[zone])
-        joined = np.clip(price[parent] - fee * np.sign(inside[zone]), long[zone], short[zone])
+        joined = np.clip(price[parent] - fee * np.sign(inside[zone]), long[zone] * kept[parent], short[zone])
         apart = np.minimum(np.abs(excess[zone]) / np.maximum(around[zone] * BALANCED_ZONE_PU, 1e-9), 1.0)
-        own = np.where(excess[zone] > 0, long[zone], short[zone])
+        kept[zone] = np.where(
+            inside[zone] > 0, kept[parent] * _kept(inside[zone], inside[zone] - excess[zone]), 1.0
+        )
+        own = np.where(excess[zone] > 0, long[zone] * kept[zone], short[zone])
         price[zone] = joined + (own - joined) * apart
         is_parted = excess[zone] != 0
         depth[zone] = np.where(is_parted, inside[zone], depth[parent])
         area[zone] = np.where(is_parted, zone, area[parent])
-        room_in[zone] = np.where(
-            is_parted, np.inf, np.minimum(room_in[parent], import_wh[zone] + inside[zone])
-        )
-        room_out[zone] = np.where(
-            is_parted, np.inf, np.minimum(room_out[parent], export_wh[zone] - inside[zone])
-        )
-    return Areas(price, np.maximum(depth, 0.0), np.maximum(-depth, 0.0), room_in, room_out, area)
+        into = np.maximum(import_wh[zone] + inside[zone], 0.0)
+        out = np.maximum(export_wh[zone] - inside[zone], 0.0)
+        room_in[zone] = np.where(is_parted, into, np.minimum(room_in[parent], into))
+        room_out[zone] = np.where(is_parted, out, np.minimum(room_out[parent], out))
+    return Areas(price, np.maximum(depth, 0.0), np.maximum(-depth, 0.0), room_in, room_out, kept, area)
+
+
+def _kept(surplus_wh: Floats, taken_wh: Floats) -> Floats:
+    """Return which share of a surplus is taken; all where there is none."""
+    is_some = surplus_wh > 0
+    return np.where(is_some, taken_wh / np.where(is_some, surplus_wh, 1.0), 1.0)
 
 
 def _scarce(net_wh: Floats, gross_wh: Floats, short: Floats, long: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """Bidding: turn an account's merit order into signed-to-be orders on a few lanes.
 
 The account's supply curve is cut at its position (left of it the account buys, right of it it sells) and
-at zero net export (an import pays the levy, whoever sold the energy, so it is worth that much less).
+at zero net export (an import pays the levy, whoever sold the energy, so it is worth that much less; a storage
+that gets levies back on what it feeds back asks for that much less).
 What no storage can move is bid just below the supplier's short tariff, or offered just above the long one.
 """
 
@@ -175,7 +176,6 @@ def _orders(
     export_cap = outlook.export_cap_w[rows] * outlook.hours
     short = outlook.short_micro_per_kwh[rows, columns]
     long = outlook.long_micro_per_kwh[rows, columns]
-    levy = outlook.levy_micro_per_kwh[rows]
     edge = EDGE_PU * (short - long)
 
     must = np.arange(position.size)
@@ -201,7 +201,7 @@ def _orders(
     )
     for low, high in pairwise(cuts):
         middle = 0.5 * (low + high)
-        worth = merit.worth - np.where(middle < 0, levy[merit.key], 0.0)
+        worth = merit.worth - outlook.levy_at(rows[merit.key], middle)
         is_buy = middle < position[merit.key]
         delivered = np.where(merit.is_charge, int(Source.SOLAR), int(Source.STORAGE))
         delivered = np.where(middle > 0, delivered, int(Source.ANY))

@@ -105,7 +105,7 @@ def deliverable_room(
     after = outlook.first + place - plan.first + 1
     drain_wh = fleet.self_discharge_w * hours
     short = outlook.short_micro_per_kwh[owner, place] + outlook.levy_micro_per_kwh[owner]
-    long = outlook.long_micro_per_kwh[owner, place]
+    long = outlook.long_micro_per_kwh[owner, place] + outlook.levy_back_micro_per_kwh[owner]
     never_sold = plan.value.level_worth(
         after, (short - fleet.wear_micro_per_kwh - fleet.markup_micro_per_kwh) * eta_out
     )

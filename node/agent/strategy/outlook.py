@@ -37,13 +37,16 @@ class Outlook:
     load_wh, solar_wh : Floats
         Forecast per account and interval, `(n_accounts, n_intervals)`.
     short_micro_per_kwh, long_micro_per_kwh : Floats
-        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`.
+        What the supplier charges for missing, and pays for surplus energy, `(n_accounts, n_intervals)`; the
+        latter less what is likely to be curtailed behind a full edge.
     zone : NDArray[np.int64]
         Price zone of each account, `(n_accounts,)`.
     price_micro_per_kwh : Floats
         Expected net clearing price by zone, `(n_zones, n_intervals)`.
     levy_micro_per_kwh : Floats
         Due on metered import whoever sold it, `(n_accounts,)`.
+    levy_back_micro_per_kwh : Floats
+        Part of it that a storage gets back on what it feeds back, `(n_accounts,)`.
     fee_micro_per_kwh : float
         The operator's fee, each side.
     surplus_wh, deficit_wh : Floats
@@ -69,6 +72,7 @@ class Outlook:
     zone: NDArray[np.int64]
     price_micro_per_kwh: Floats
     levy_micro_per_kwh: Floats
+    levy_back_micro_per_kwh: Floats
     fee_micro_per_kwh: float
     surplus_wh: Floats
     deficit_wh: Floats
@@ -95,6 +99,7 @@ class Outlook:
         price_micro_per_kwh: ArrayLike | None = None,
         price_trust_pu: float = PRICE_TRUST_PU,
         levy_micro_per_kwh: ArrayLike = 0.0,
+        levy_back_micro_per_kwh: ArrayLike = 0.0,
         fee_micro_per_kwh: float = 0.0,
         is_deep: bool = False,
         position_milli_wh: ArrayLike = 0,
@@ -156,6 +161,13 @@ class Outlook:
                 f"long tariff at {where} is {long[tuple(where)]}, above the short tariff "
                 f"{short[tuple(where)]}: need long <= short"
             )
+        levy = table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,))
+        levy_back = table(levy_back_micro_per_kwh, "levy_back_micro_per_kwh", (n,))
+        if ((levy_back < 0) | (levy_back > levy)).any():
+            row = int(np.argmax((levy_back < 0) | (levy_back > levy)))
+            raise InvalidOutlook(
+                f"levy_back_micro_per_kwh at [{row}] is {levy_back[row]}: need 0..{levy[row]}"
+            )
         position = np.broadcast_to(np.asarray(position_milli_wh, dtype=np.int64), (n, horizon))
         n_zones = 1 if tree is None else tree.n_nodes
         zones = np.broadcast_to(np.asarray(zone, dtype=np.int64), (n,))
@@ -169,6 +181,8 @@ class Outlook:
             tree,
         )
         prior = areas.price_micro_per_kwh
+        # What the network cannot take earns nothing; a negative price is owed for the whole of it.
+        long = np.where(long > 0, long * areas.kept_pu[zones], long)
         known = np.asarray(np.nan if price_micro_per_kwh is None else price_micro_per_kwh, dtype=float)
         if known.ndim and known.shape not in ((horizon,), (n_zones, horizon)):
             raise InvalidOutlook(
@@ -187,7 +201,8 @@ class Outlook:
             long_micro_per_kwh=long,
             zone=zones,
             price_micro_per_kwh=np.where(np.isfinite(known), prior + price_trust_pu * (known - prior), prior),
-            levy_micro_per_kwh=table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,)),
+            levy_micro_per_kwh=levy,
+            levy_back_micro_per_kwh=levy_back,
             fee_micro_per_kwh=float(fee_micro_per_kwh),
             surplus_wh=deep if is_deep else areas.surplus_wh,
             deficit_wh=deep if is_deep else areas.deficit_wh,
@@ -211,6 +226,12 @@ class Outlook:
     def hours(self) -> float:
         """Length of an interval in hours: Wh = W * hours."""
         return self.length_s / SECONDS_PER_HOUR
+
+    def levy_at(self, account: NDArray[np.int64], net_export_wh: Floats) -> Floats:
+        """Return what an injected kilowatt-hour saves of levies where accounts export so much, like its arguments."""
+        return np.where(
+            net_export_wh < 0, self.levy_micro_per_kwh[account], self.levy_back_micro_per_kwh[account]
+        )
 
     @property
     def net_export_wh(self) -> Floats:

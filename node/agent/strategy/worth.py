@@ -42,14 +42,14 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     With account `a`, `g = net export`, `m = g - position` (what is left to sell, if positive) and `x` the
     storage's injection, the price of the next unit is
 
-        sell price if m + x > 0 else buy price, plus levy if g + x < 0,
+        sell price if m + x > 0 else buy price, plus levy if g + x < 0, else what of it is paid back,
 
     the prices being those of the account's zone, the sell price falling to the supplier's long tariff beyond the
     storage's share of its area's deficit (or its owner's own need, if larger), the buy price rising to the short
     tariff beyond its share of the surplus. Storages of an area share in proportion to the energy they can move in
     one hour. Without the shares, every storage would plan for all of the surplus and none would see how scarce
-    it is; what a zone's
-    storages move beyond it must also find room on its edges.
+    it is. What all storages of a zone inject, or take from
+    others' surplus, must find room on the edges of its area.
     """
     hours = outlook.hours
     a = fleet.account
@@ -57,6 +57,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     room_pu = _power_shares(fleet, outlook.n_accounts)
     net_wh = outlook.net_export_wh[a]
     untraded_wh = net_wh - outlook.position_milli_wh[a] / 1_000.0
+    zone = outlook.zone[a]
     can_discharge_wh = np.clip(
         room_pu[:, None] * (outlook.export_cap_w[a, None] * hours - net_wh),
         0.0,
@@ -69,11 +70,8 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     )
     own_net = (own_pu[:, None] * net_wh).T
     own_untraded = (own_pu[:, None] * untraded_wh).T
-    zone = outlook.zone[a]
-    deficit_share = np.minimum(
-        _share_of(outlook.deficit_wh[zone].T, area_pu),
-        _share_of(outlook.room_out_wh[zone].T, zone_pu[None, :]),
-    )
+    can_discharge_wh = np.minimum(can_discharge_wh, _share_of(outlook.room_out_wh[zone], zone_pu[:, None]))
+    deficit_share = _share_of(outlook.deficit_wh[zone].T, area_pu)
     surplus_share = np.minimum(
         _share_of(outlook.surplus_wh[zone].T, area_pu),
         _share_of(outlook.room_in_wh[zone].T, zone_pu[None, :]),
@@ -82,7 +80,6 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     price = outlook.price_micro_per_kwh[zone].T
     buy = np.clip(price + outlook.fee_micro_per_kwh, long, short)
     sell = np.clip(price - outlook.fee_micro_per_kwh, long, short)
-    levy = outlook.levy_micro_per_kwh[a][None, :]
 
     discharge_wh, middle = _cut(
         (-own_untraded, -own_net, np.maximum(deficit_share, -own_untraded)), can_discharge_wh.T
@@ -90,7 +87,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(deficit_share, -own_untraded)[..., None]
     market = np.where(own_untraded[..., None] + middle < 0, buy[..., None], sell[..., None])
     discharge_price = np.where(middle > limit, long[..., None], market)
-    discharge_price = discharge_price + np.where(own_net[..., None] + middle < 0, levy[..., None], 0.0)
+    discharge_price = discharge_price + outlook.levy_at(a[None, :, None], own_net[..., None] + middle)
 
     charge_wh, middle = _cut(
         (own_untraded, own_net, np.maximum(surplus_share, own_untraded)), can_charge_wh.T
@@ -98,7 +95,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(surplus_share, own_untraded)[..., None]
     market = np.where(own_untraded[..., None] - middle < 0, buy[..., None], sell[..., None])
     charge_price = np.where(middle > limit, short[..., None], market)
-    charge_price = charge_price + np.where(own_net[..., None] - middle < 0, levy[..., None], 0.0)
+    charge_price = charge_price + outlook.levy_at(a[None, :, None], own_net[..., None] - middle)
     return WorthSteps(discharge_wh, discharge_price, charge_wh, charge_price)
 
 

@@ -382,3 +382,13 @@ def test_wishes_become_numbers_of_accounts_and_groups(tmp_path: Path) -> None:
 def test_a_wish_that_nobody_can_meet_is_a_mistake(tmp_path: Path, wish: str, told: str) -> None:
     (mistake,) = mistakes(tmp_path, SMALL.replace("events:", NEIGHBOUR % wish))
     assert told in mistake
+
+
+def test_only_connections_with_nothing_but_storage_owe_levies_net_of_what_they_feed_back(
+    tmp_path: Path,
+) -> None:
+    text = SMALL.replace("name: Anna", "name: Anna\n    levies: net_of_fed_back")
+    (mistake,) = mistakes(tmp_path, text)
+    assert "participants[0].levies: expected import: one meter cannot tell" in mistake
+    alone = read(tmp_path, text.replace("    load: {profile: H0-A, yearly_kwh: 3_500}\n", ""))
+    assert alone.participants[0].levies == "net_of_fed_back"

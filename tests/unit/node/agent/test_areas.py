@@ -39,10 +39,11 @@ def test_what_an_edge_carries_makes_one_area_at_one_price():
     assert column(found.surplus_wh) == column(found.deficit_wh) == [0.0] * 3
 
 
-def test_surplus_behind_a_full_edge_is_an_area_at_the_long_tariff_and_the_others_keep_what_came_out():
+def test_surplus_behind_a_full_edge_is_worth_the_part_of_the_long_tariff_that_comes_through():
     found = expected([0.0, 500.0, -500.0], tree((0, WIDE, 100, 0), (0, WIDE, WIDE, 0)))
     # 100 of 500 Wh come out: 400 are missing outside, far more than a tenth of 3,000 Wh
-    assert column(found.price_micro_per_kwh) == [SHORT, LONG, SHORT]
+    assert column(found.kept_pu) == [1.0, 0.2, 1.0]
+    assert column(found.price_micro_per_kwh) == [SHORT, LONG / 5, SHORT]
     assert column(found.area) == [0, 1, 0]
     assert column(found.surplus_wh) == [0.0, 500.0, 0.0]
     assert column(found.deficit_wh) == [400.0, 0.0, 400.0]
@@ -70,7 +71,7 @@ def test_a_cable_that_is_nearly_enough_parts_prices_only_a_little():
     # 50 Wh of 500 stay behind, half of a tenth of the zone's 1,000 Wh
     found = expected([0.0, 500.0, -500.0], tree((0, WIDE, 450, 0), (0, WIDE, WIDE, 0)))
     root = LONG + (SHORT - LONG) * (0.5 + 50 / (2 * 300))
-    assert column(found.price_micro_per_kwh) == pytest.approx([root, (root + LONG) / 2, root])
+    assert column(found.price_micro_per_kwh) == pytest.approx([root, (root + 0.9 * LONG) / 2, root])
 
 
 def test_areas_nest():
@@ -96,7 +97,8 @@ def networks(draw: st.DrawFn) -> tuple[list[float], list[tuple[int, int, int, in
 def test_prices_lie_between_the_tariffs_and_an_area_is_long_or_short_but_not_both(case):
     net_wh, edges = case
     found = expected(net_wh, tree(*edges))
-    assert (found.price_micro_per_kwh >= LONG - 1e-6).all()
+    assert ((found.kept_pu >= 0) & (found.kept_pu <= 1)).all()
+    assert (found.price_micro_per_kwh >= LONG * found.kept_pu.min() - 1e-6).all()
     assert (found.price_micro_per_kwh <= SHORT + 1e-6).all()
     assert ((found.surplus_wh == 0) | (found.deficit_wh == 0)).all()
     for zone, area in enumerate(found.area[:, 0]):
@@ -150,4 +152,3 @@ def test_a_storage_does_not_plan_to_sell_more_than_its_cable_carries(fleet_of):
     sun_inside_need_outside = [[0, 0], [0, 0], [2_000, 0], [-2_000, -2_000]]
     power = planned(fleet_of, sun_inside_need_outside, (0, 10, 10, 0))
     assert power[1, 1] == pytest.approx(10.0)
-    assert power[1, 0] > -10_000 / 32  # what it needs for that, up to one bin of the value table

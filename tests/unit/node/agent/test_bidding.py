@@ -246,3 +246,14 @@ def test_sun_and_storage_merged_on_one_lane_are_no_longer_either(fleet_of, outlo
     batch = intraday_orders(fleet, outlook, plan, 0, np.full(5, 5_000.0), np.ones(5, bool))
     offers = ~batch.is_buy
     assert batch.source[offers].tolist() == [Source.SOLAR, Source.SOLAR, Source.STORAGE, Source.ANY]
+
+
+@pytest.mark.parametrize(("back", "offered_at"), [(0, 440_000), (200_000, 240_000)])
+def test_a_storage_that_gets_levies_back_offers_that_much_cheaper_and_bids_the_same(
+    fleet_of, outlook_of, back, offered_at
+):
+    fleet = fleet_of([0], wear=20_000)
+    outlook = outlook_of([[0.0]], short=600_000, levy_micro_per_kwh=200_000, levy_back_micro_per_kwh=back)
+    found = intraday(fleet, outlook, flat_plan(fleet, outlook, 420_000), [5_000.0])
+    # stored energy is worth 42 ct: charging pays up to 22 ct beside 20 ct of levies; giving it costs 44 ct
+    assert [(is_buy, limit) for _, _, is_buy, _, _, limit in found] == [(True, 220_000), (False, offered_at)]

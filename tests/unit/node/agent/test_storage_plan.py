@@ -173,3 +173,17 @@ def test_a_storage_that_does_not_look_ahead_gives_at_the_first_need(fleet_of, ou
 def test_a_community_without_storages_has_an_empty_plan(fleet_of, outlook_of):
     plan = plan_storages(fleet_of([]), always(0, 4), outlook_of([[1, 2, 3, 4]]), np.zeros(0))
     assert plan.power_w.shape == (0, 4)
+
+
+@pytest.mark.parametrize(("back", "is_traded"), [(0.0, False), (237_000.0, True)])
+def test_a_storage_alone_trades_surplus_into_the_evening_once_levies_are_due_on_what_it_keeps(
+    fleet_of, outlook_of, back, is_traded
+):
+    """Bought at 8 ct, sold at 30: 22 ct between them cannot carry 23.7 ct of levies, but can carry them on losses."""
+    outlook = outlook_of(
+        [[0.0, 0.0], [4_000.0, -4_000.0]], levy_micro_per_kwh=237_000.0, levy_back_micro_per_kwh=[back, 0.0]
+    )
+    fleet = fleet_of([0], eta=0.95, wear=40_000, markup=5_000)
+    plan = plan_storages(fleet, StorageCalendar.always_present(1, 2), outlook, np.zeros(1))
+    assert (plan.power_w[0] != 0).all() == is_traded
+    assert (plan.power_w[0, 0] < 0 < plan.power_w[0, 1]) == is_traded

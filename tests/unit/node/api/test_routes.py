@@ -231,6 +231,7 @@ def test_metrics_are_prometheus_text_with_the_stores_counts(served):
     values = dict(line.split() for line in answer.text.splitlines() if line and not line.startswith("#"))
     assert float(values["symgrid_readings"]) == 24 * 4
     assert float(values["symgrid_outbox_open"]) == 0
+    assert float(values["symgrid_carried_in"]) == float(values["symgrid_fee_bids"]) == 0
     assert float(values["symgrid_chain_height"]) == served.community.chain.head().number
 
 
@@ -269,3 +270,40 @@ def test_a_method_that_is_not_offered_is_a_problem_with_what_is(served):
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
     assert "GET" in answer.headers["allow"] or "POST" in answer.headers["allow"]
+
+
+def test_a_quote_before_is_what_a_fill_shows_after(served):
+    """The newest round's price, the fee on the right side, levies beside it, the supplier's offer for comparison."""
+    interval = served.community.scenario.delivery_intervals().start + 12
+    held = served.get(f"/v1/intervals/{interval}")["rounds"][-1]
+    asked = {"account": 3, "interval": interval, "quantity_milli_wh": 1_000_000}
+    buy, sell = (served.get("/v1/quote", **asked, is_buy=is_buy) for is_buy in (True, False))
+    price = held["price_micro_per_kwh"]
+    assert buy["price_micro_per_kwh"] == sell["price_micro_per_kwh"] == price
+    assert buy["basis"] == f"price of round {held['round']} of this interval"
+    assert (buy["all_in_micro_per_kwh"], sell["all_in_micro_per_kwh"]) == (price + 2_500, price - 2_500)
+    assert (buy["amount_pico"], sell["amount_pico"]) == (-(price + 2_500) * 10**6, (price - 2_500) * 10**6)
+    assert (buy["levies_micro_per_kwh"], sell["levies_micro_per_kwh"]) == (237_000, 0)
+    assert (buy["supplier_pico"], sell["supplier_pico"]) == (-125_000 * 10**6, 78_600 * 10**6)
+    filled = [f for f in served.walk("/v1/fills", 1_000, account=3) if f["is_buy"]]
+    assert filled
+    for fill in filled:
+        assert fill["all_in_micro_per_kwh"] == fill["price_micro_per_kwh"] + 2_500
+        assert fill["amount_pico"] == -fill["all_in_micro_per_kwh"] * fill["quantity_milli_wh"]
+
+
+def test_a_quote_for_a_time_without_a_price_goes_by_the_days_before_or_says_that_there_is_none(served):
+    day = served.community.scenario.delivery_intervals()
+    asked = {"account": 3, "quantity_milli_wh": 1, "is_buy": True}
+    tomorrow = served.get("/v1/quote", **asked, interval=day.start + 12 + 48)
+    assert "of the same time " in tomorrow["basis"]
+    nothing = served.get("/v1/quote", **asked, interval=day.start - 100)
+    assert nothing["all_in_micro_per_kwh"] is nothing["amount_pico"] is None
+    assert nothing["basis"].startswith("nobody has traded")
+    missing = served.client.get("/v1/quote", params=asked | {"account": 99, "interval": day.start})
+    assert missing.status_code == 404
+
+
+def test_one_price_for_all_is_one_zone(served):
+    (zone,) = served.get("/v1/zones")
+    assert (zone["zone"], zone["node"], zone["parent"]) == (0, None, None)

@@ -1,16 +1,16 @@
-"""The market's benchmark: its instances are what it says, its reference agrees, its plot is a plot."""
+"""The market's benchmark: its instances are what it says, its reference agrees, its curves are shown as measured."""
 
-import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from market import network_auction
 from market.network_auction_certificate import violations, welfare_pico
-from node.bench import market
+from node.bench import market, market_report
 from node.bench.highs_reference import solve
 from node.bench.market_instances import network_book, order_flow, plain_book
-from node.bench.market_report import cost_plot
+from node.report.market_cost import NotMeasured, cost_figure, cost_table, read, shown
 
 
 def test_instances_are_the_same_for_the_same_seed_and_differ_for_another() -> None:
@@ -55,11 +55,65 @@ def test_a_table_names_the_bar_of_a_figure(capsys: pytest.CaptureFixture[str]) -
     assert "not installed" in shown
 
 
-def test_linear_cost_is_a_straight_line_in_the_plot() -> None:
-    svg = cost_plot({"ours": [(100, 1e-4), (1_000, 1e-3), (10_000, 1e-2)]})
-    line = ElementTree.fromstring(svg).find("{http://www.w3.org/2000/svg}polyline")
-    assert line is not None
-    points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
-    (x0, y0), (x1, y1), (x2, y2) = points
-    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
-    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
+CURVES = {"bincount, the floor": [(100, 1e-5), (1_000, 1e-4)], "auction": [(100, 1e-4), (1_000, 1e-3)]}
+
+
+def test_what_was_measured_is_written_read_and_drawn_with_the_machine_it_is_true_of(tmp_path: Path) -> None:
+    page = market_report.write(tmp_path, CURVES, {"auction_1e4_s": 0.5}, {"auction_1e4_s": "<= 1"})
+    measured = read(tmp_path / "bench" / "market.json")
+    assert measured.curves == {name: tuple(points) for name, points in CURVES.items()}
+    assert np.__version__ in measured.machine
+    assert "auction_1e4_s" in page.read_text()
+    figure = cost_figure(measured)
+    assert [trace["y"] for trace in figure["data"]] == [[1e-5, 1e-4], [1e-4, 1e-3]]
+    assert {figure["layout"][axis]["type"] for axis in ("xaxis", "yaxis")} == {"log"}
+    heads, rows = cost_table(measured)
+    assert heads == ("orders", "bincount, the floor, s", "auction, s")
+    assert rows == [("100", "1.00e-05", "1.00e-04"), ("1,000", "1.00e-04", "1.00e-03")]
+
+
+def test_a_report_shows_the_cost_if_it_was_measured_into_its_folder_and_nothing_otherwise(
+    tmp_path: Path,
+) -> None:
+    assert shown(tmp_path) == ({}, {})
+    market_report.write(tmp_path, CURVES, {}, {})
+    figures, tables = shown(tmp_path)
+    assert list(figures) == ["cost"]
+    assert all("measured by scripts/bench market on" in caption for caption in tables)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"curves": 5}'])
+def test_a_file_that_is_no_measurement_is_named_in_the_report_instead(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bench" / "market.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    figures, tables = shown(tmp_path)
+    assert figures == {}
+    ((_, why),) = tables["Cost of one auction"][1]
+    assert "no measurement" in why
+
+
+def test_a_curve_with_impossible_numbers_is_refused(tmp_path: Path) -> None:
+    market_report.write(tmp_path, {"auction": [(10, 1.0)]}, {}, {})
+    path = tmp_path / "bench" / "market.json"
+    path.write_text(path.read_text().replace("1.0", "-1.0"))
+    with pytest.raises(NotMeasured, match="above zero"):
+        read(path)
+
+
+def test_the_curve_has_the_floor_and_our_auctions_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market, "CURVE", (10, 100))
+    monkeypatch.setattr(market, "best_of", lambda _turns, *calls: [float(i + 1) for i in range(len(calls))])
+    monkeypatch.setattr(market, "pymarket_seconds", lambda _book: 9.0)
+    monkeypatch.setattr(market, "lightmatchingengine_seconds", lambda _book: None)
+    monkeypatch.setattr(market, "MOST_FOR_PEER", {"pymarket": 10, "lightmatchingengine": 10})
+    figures: market.Figures = {}
+    curves: market.Curves = {}
+    market.measure_curve(figures, curves)
+    assert curves == {
+        "bincount, the floor": [(10, 1.0), (100, 1.0)],
+        "auction": [(10, 2.0), (100, 2.0)],
+        "network auction": [(10, 3.0), (100, 3.0)],
+        "pymarket": [(10, 9.0)],
+    }
+    assert figures["auction_10_ns_per_order"] == 2e8

@@ -47,14 +47,15 @@ def test_an_interval_goes_from_plan_to_final_and_store_and_chain_agree(node: Nod
 
 
 def test_nonce_and_bytes_are_stored_before_the_first_broadcast(node: Node) -> None:
-    chain, node.sender._chain = node.chain, _Deaf(node.chain)
+    chain = node.chain
+    node.follow(_Deaf(chain))
     node.plan(node.community.whole_interval(0, node.community.first))
     with pytest.raises(ChainUnavailable):
         node.sender.drive()
     with node.store.read() as connection:
         signed = connection.execute(select(outbox.c.state, outbox.c.nonce, outbox.c.raw)).all()
     assert [(row.state, row.nonce) for row in signed] == [(OutboxState.SIGNED, 0), (OutboxState.SIGNED, 1)]
-    node.sender._chain = chain
+    node.follow(chain)
     node.sender.drive()
     with node.store.read() as connection:
         again = connection.execute(select(outbox.c.nonce, outbox.c.raw)).all()
@@ -71,6 +72,21 @@ def test_a_transaction_that_was_dropped_is_sent_again_byte_for_byte(node: Node) 
     node.mine(node.community.first)
     node.sender.drive()
     assert _hashes(node) == hashes
+    assert set(_states(node)) == {OutboxState.FINAL}
+
+
+def test_what_was_dropped_is_sent_again_before_what_is_new(node: Node) -> None:
+    """A chain that keeps no gaps refuses a nonce whose predecessor it has lost."""
+    first = node.community.first
+    node.plan(node.community.whole_interval(0, first))
+    node.sender.drive()
+    node.chain._waiting.clear()
+    node.chain._waiting_of.clear()
+    node.plan([node.community.tariffs(first + 1)])
+    node.sender.drive()
+    assert node.chain.waiting() == 3
+    node.mine(first)
+    node.sender.drive()
     assert set(_states(node)) == {OutboxState.FINAL}
 
 
@@ -210,7 +226,7 @@ def test_a_reorganisation_rolls_back_to_the_fork_and_drives_on(
     node: Node, tmp_path: Path, depth: int
 ) -> None:
     community = node.community
-    node.chain = node.sender._chain = node.watcher._chain = _Lagging(node.chain, 20)
+    node.follow(_Lagging(node.chain, 20))
     node.watcher.ingest()
     node.settle(0, community.first)
     fork = tmp_path / "fork.db"
@@ -226,7 +242,7 @@ def test_a_reorganisation_rolls_back_to_the_fork_and_drives_on(
     for _ in range(depth + 1):  # the other branch is longer, and empty
         other.produce_block(other.head().timestamp_s + 2)
     first_chain, branch = node.chain, _Lagging(other, 20)
-    node.chain = node.sender._chain = node.watcher._chain = branch
+    node.follow(branch)
     assert node.watcher.ingest().rolled_back == depth
     assert _accounts(node) == agreed
     assert node.differences() == []
