@@ -24,6 +24,7 @@ from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
+from node.report.silent_meters import SilentMeter, silent_meters
 from node.report.timeslots import TimeslotFigures, timeslot_figures
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
@@ -102,6 +103,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    silent_meters: tuple[SilentMeter, ...]
     racks: RackFigures
     timeslots: TimeslotFigures
     outcome: Outcome
@@ -131,6 +133,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "silent_meters": [asdict(meter) for meter in self.silent_meters],
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
             "outcome": asdict(self.outcome),
@@ -229,6 +232,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        silent_meters=silent_meters(connection, span),
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
         outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),

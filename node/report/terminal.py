@@ -91,6 +91,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations) + racks.lines(summary.racks)
     rows += islands.rows_for_people(summary.islands)
+    rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
     rows += [_event(event) for event in summary.flexibility]
     rows += frequency.lines(summary.frequency)
     if summary.chain is not None:
