@@ -31,6 +31,8 @@ CACHE_KIB = 64 * 1_024
 # may grow to this many pages of 4 KiB.
 CHECKPOINT_PAGES = 16_384
 _WRITES = "symgrid_writes"
+# PostgreSQL: the advisory lock that a writer holds, so that there is one at a time, as with SQLite.
+_WRITER = 0x5359_4D47
 
 
 class StoreError(NodeError):
@@ -79,7 +81,7 @@ _BY_SQLSTATE: dict[str, tuple[type[StoreError], str]] = {
     "53100": (StoreFull, "the server's disk is full; nothing was written"),
     "40001": (StoreBusy, "the transaction ran into another one; try again"),
     "40P01": (StoreBusy, "the transaction ran into a deadlock; try again"),
-    "55P03": (StoreBusy, "a row is locked by another transaction"),
+    "55P03": (StoreBusy, "another process is writing; it held the database for too long"),
     "25006": (StoreUnwritable, "the server is read-only"),
 }
 
@@ -126,7 +128,12 @@ class Store:
 
     def _create_engine(self, synchronous: str) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True)
+            try:
+                return create_engine(self._url, pool_pre_ping=True)
+            except ModuleNotFoundError as error:
+                raise StoreUnwritable(
+                    self.url, f"{error.name} is not installed: pip install 'symbiotic-grid[postgres]'"
+                ) from error
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
         if self.path is None:
             options["poolclass"] = StaticPool
@@ -163,6 +170,9 @@ class Store:
         with self._errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
                 yield connection
 
     @contextmanager
@@ -176,6 +186,8 @@ class Store:
         """
         with self._errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: False})
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin() as transaction:
                 yield connection
                 transaction.rollback()
