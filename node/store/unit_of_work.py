@@ -128,12 +128,7 @@ class Store:
 
     def _create_engine(self, synchronous: str) -> Engine:
         if not self.is_sqlite:
-            try:
-                return create_engine(self._url, pool_pre_ping=True)
-            except ModuleNotFoundError as error:
-                raise StoreUnwritable(
-                    self.url, f"{error.name} is not installed: pip install 'symbiotic-grid[postgres]'"
-                ) from error
+            return _postgres_engine(self._url, self.url)
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
         if self.path is None:
             options["poolclass"] = StaticPool
@@ -245,6 +240,28 @@ class Store:
             if found is None and not self.is_sqlite and (state or "08000").startswith(("08", "57P")):
                 found = (StoreUnreachable, str(error).strip())
         return found[0](self.url, found[1]) if found else None
+
+
+def _postgres_engine(url: URL, name: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+        from psycopg.adapt import Loader  # optional: only communities on a server need the driver
+    except ModuleNotFoundError as error:
+        raise StoreUnwritable(
+            name, f"{error.name} is not installed: pip install 'symbiotic-grid[postgres]'"
+        ) from error
+
+    class Integers(Loader):
+        """NUMERIC as int: all of it is integers here, amounts and sums of what has 64 bits."""
+
+        def load(self, data: Any) -> int:
+            return int(bytes(data))
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.adapters.register_loader("numeric", Integers)
+
+    return engine
 
 
 def _check_folder(path: Path, url: str) -> None:

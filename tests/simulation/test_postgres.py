@@ -1,6 +1,7 @@
 """The store on PostgreSQL is the same store: a day in it, and what goes wrong with it."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from node.chain.embedded import EmbeddedChain, Genesis
 from node.community import open_community
 from node.data_folder import WrongCommunity
 from node.report import export
+from node.report.summary import summarise
 from node.scenario import load
 from node.simulation import Simulation
 from node.store import location, unit_of_work
@@ -57,6 +59,11 @@ def _tables(community, folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+def _summary(community) -> str:
+    with community.store.read() as connection:
+        return json.dumps(summarise(connection, community.scenario).as_json(), sort_keys=True)
+
+
 def test_a_day_on_postgresql_is_byte_for_byte_the_day_on_sqlite(url: str, ran: Ran, tmp_path: Path) -> None:
     """Also across a restart that is told nothing: the folder remembers where its database is."""
     _run(tmp_path / "data", url, stop=9).close()
@@ -65,6 +72,7 @@ def test_a_day_on_postgresql_is_byte_for_byte_the_day_on_sqlite(url: str, ran: R
     assert _tables(community, tmp_path / "there") == _tables(ran.community, tmp_path / "here")
     head, other = community.chain.head(), ran.community.chain.head()
     assert head == other
+    assert _summary(community) == _summary(ran.community)
     community.close()
 
 
