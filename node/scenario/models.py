@@ -56,11 +56,15 @@ class MarketTerms(Strict):
 
     The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
     interval closes `final_gate_s` before it starts. With `timeslots` calm intervals are traded together.
+
+    `grid_fee_by_level_micro_per_kwh` is the grid fee by distance in network auctions: what a kilowatt-hour pays for
+    crossing an edge once, first those right below the root; a node's own fee comes on top.
     """
 
     mechanism: Literal["uniform", "network"] = "uniform"
     fee_micro_per_kwh: PositivePrice
     price_cap_micro_per_kwh: PositivePrice
+    grid_fee_by_level_micro_per_kwh: tuple[PositivePrice, ...] = ()
     day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
     final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
     timeslots: Timeslots | None = None
