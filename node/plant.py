@@ -17,6 +17,7 @@ from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
 from devices.state import FleetInputs
 from devices.storage_tables import StorageKind
 from node.hub.dispatch_records import IntervalInputs
+from node.plant_loads import load_devices
 from node.profiles import ProfileSet
 from node.scenario import (
     BackupUnit,
@@ -24,12 +25,12 @@ from node.scenario import (
     Device,
     ElectricVehicle,
     Flywheel,
+    Generator,
     KineticModule,
     Participant,
     PowerDeliveryUnit,
     Scenario,
     Supercapacitor,
-    Thermostatic,
     Topology,
     build_topology,
 )
@@ -40,11 +41,6 @@ IntArray = NDArray[np.int64]
 # Home inverters move from zero to full power in about a second, DC stages within one 10 ms firmware step.
 INVERTER_RAMP_S = 1.0
 STAGE_RAMP_S = 0.01
-CLASSES = (
-    ("critical", Priority.CRITICAL),
-    ("normal", Priority.NORMAL),
-    ("deferrable", Priority.DEFERRABLE),
-)
 _STORAGE = {
     "lfp": StorageKind.LFP,
     "nmc": StorageKind.NMC,
@@ -190,11 +186,12 @@ def build(scenario: Scenario) -> Plant:
     share: list[float] = []
     lends: list[bool] = []
     cars: dict[int, ElectricVehicle] = {}
+    tied = {name for cable in (scenario.ties.cables if scenario.ties else ()) for name in cable.between}
     for row, participant in enumerate(scenario.participants):
-        for spec, part, device in _devices_of(participant):
+        for spec, part, device in _devices_of(participant, has_port=participant.id in tied):
             if isinstance(device, ElectricVehicle):
                 cars[len(specs)] = device
-            lends.append(device is not None and not isinstance(device, ElectricVehicle) and device.lends)
+            lends.append(bool(getattr(device, "lends", False)))
             specs.append(spec)
             owner.append(row)
             share.append(part)
@@ -215,43 +212,19 @@ def build(scenario: Scenario) -> Plant:
     )
 
 
-def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Device | None]]:
+def _devices_of(
+    participant: Participant, *, has_port: bool = False
+) -> list[tuple[DeviceSpec, float, Device | None]]:
     """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
     found: list[tuple[DeviceSpec, float, Device | None]] = []
-    load = participant.load
-    if load is not None:
-        thermostatic = load.thermostatic
-        ordinary_pu = 1.0 if thermostatic is None else 1.0 - thermostatic.share_pu
-        for name, priority in CLASSES:
-            part = float(getattr(participant.priorities, f"{name}_pu"))
-            if part > 0 and ordinary_pu > 0:
-                spec = DeviceSpec(
-                    name=f"{participant.id}.{name}",
-                    kind=Kind.LOAD,
-                    priority=priority,
-                    impedance_share=load.impedance_pu,
-                    current_share=load.current_pu,
-                )
-                found.append((spec, part * ordinary_pu, None))
-        if thermostatic is not None:
-            found.append((_thermostatic(participant.id, thermostatic), thermostatic.share_pu, None))
+    found += [(spec, part, None) for spec, part in load_devices(participant)]
     if participant.solar is not None:
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
         found += [(spec, 0.0, device) for spec in _storages(device)]
+    if has_port:
+        found.append((DeviceSpec(name=f"{participant.id}.tie", kind=Kind.TIE_PORT), 0.0, None))
     return found
-
-
-def _thermostatic(owner: str, load: Thermostatic) -> DeviceSpec:
-    return DeviceSpec(
-        name=f"{owner}.thermostatic",
-        kind=Kind.THERMOSTATIC_LOAD,
-        priority=Priority.LOW,
-        impedance_share=load.impedance_pu,
-        thermal_time_s=load.thermal_time_s,
-        recovery_time_s=load.recovery_time_s,
-        p_max_w=load.p_max_w,
-    )
 
 
 def _storages(device: Device) -> list[DeviceSpec]:
@@ -268,6 +241,8 @@ def _storages(device: Device) -> list[DeviceSpec]:
             return [_battery(device, Kind.VEHICLE, Converter.SINAMICS, INVERTER_RAMP_S, Priority.LOW)]
         case PowerDeliveryUnit():
             return _modules(device)
+        case Generator():
+            return [DeviceSpec(name=device.id, kind=Kind.GENERATOR, p_max_w=device.p_max_w)]
         case Flywheel():
             full = device.capacity_wh / (1 - (device.speed_min_rpm / device.speed_max_rpm) ** 2)
             return [_rotating_or_bank(device, Kind.FLYWHEEL, StorageKind.FLYWHEEL, full, INVERTER_RAMP_S)]
@@ -389,6 +364,8 @@ _KIND_NAMES = {
     Kind.KINETIC_MODULE: "kinetic",
     Kind.VEHICLE: "ev",
     Kind.PDU_MODULE: "pdu_module",
+    Kind.GENERATOR: "generator",
+    Kind.TIE_PORT: "tie",
 }
 
 

@@ -28,7 +28,7 @@ from node.controller.microgrid_reconnection import (
     frequency_to_turn_hz,
     may_close,
 )
-from node.controller.network import NO_NODE, sum_by
+from node.controller.network import NO_NODE, FloatArray, sum_by
 from node.hub.dispatch_records import Incident, IncidentKind
 from node.hub.island_election import elect
 from node.hub.island_records import IslandAhead, IslandOutcome
@@ -127,6 +127,14 @@ class IslandRun:
             is_waiting[waiting] = True
             is_shed[np.setdiff1d(grid.loads, np.r_[state.on, waiting].astype(np.int64))] = True
         return IslandOrders(is_inside, is_dark, is_shed, is_waiting, node)
+
+    def v_pu(self) -> FloatArray:
+        """Return the voltage that islands give their devices, (n_devices,); 1 for all others."""
+        v_pu = np.ones(self._plan.params.n_devices)
+        for grid, state in zip(self._grids, self.states, strict=True):
+            if state.is_cut and state.has_voltage:
+                v_pu[grid.devices] = state.v_pu
+        return v_pu
 
     # -------------------------------------------------------------- what happens
 

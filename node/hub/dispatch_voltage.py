@@ -71,7 +71,7 @@ class VoltageControl:
         self.is_optimising = is_optimising
         self.aim = band.within(margin_pu)
         self.delay_ms, self.fast_delay_ms = round(delay_s * MS_PER_S), round(fast_delay_s * MS_PER_S)
-        self._day: tuple[int, TapTable] | None = None
+        self._day: tuple[Ahead, TapTable] | None = None
 
     def first_state(self) -> VoltageState:
         """Return the memory before the first interval."""
@@ -84,8 +84,8 @@ class VoltageControl:
 
     def rest_of_day(self, ahead: Ahead) -> TapTable:
         """Return what every position is expected to do in the intervals after this one."""
-        if self._day is None or self._day[0] != ahead.day:
-            self._day = ahead.day, self.options((ahead.solar_w - ahead.load_w).T)
+        if self._day is None or not self._day[0].expects_the_same(ahead):
+            self._day = ahead, self.options((ahead.solar_w - ahead.load_w).T)
         rows = slice(ahead.at + 1, None)
         whole = self._day[1]
         return TapTable(whole.drawn_w[rows], whole.low_pu[rows], whole.high_pu[rows])
@@ -121,10 +121,12 @@ class VoltageRun:
         """Return the memory for the next interval."""
         return VoltageState(self._position, self._switchings, self._ahead.day, self._v_pu, self._is_outside)
 
-    def see(self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray) -> FleetInputs:
+    def see(
+        self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray, island_v: FloatArray
+    ) -> FleetInputs:
         """Return the inputs with the voltage that measured powers cause, (n_devices,) per unit.
 
-        An island makes its own voltage: its devices are not on this feeder, and see the rated one.
+        An island makes its own voltage, `island_v` (n_devices,): its devices are not on this feeder.
         """
         p_w = np.where(in_island, 0.0, fleet.p_w)
         if self._solved_w is None or np.abs(p_w - self._solved_w).sum() > SAME_POWER_W:
@@ -132,8 +134,8 @@ class VoltageRun:
             flow, terminal_v = wires.solve(p_w[:, None], self._ratio())
             self._solved_w, self._terminal_v = p_w, terminal_v[:, 0]
             self._loss_w = float(flow.loss_w(wires.feeder).sum())
-            self._v_pu = np.where(in_island, 1.0, wires.mean(self._terminal_v))
             self._limit_solar(inputs, p_w)
+        self._v_pu = np.where(in_island, island_v, self._control.wires.mean(self._terminal_v))
         return replace(inputs, v_pu=self._v_pu)
 
     def _ratio(self) -> float:

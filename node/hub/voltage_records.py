@@ -49,6 +49,14 @@ class Ahead:
     load_w: FloatArray
     solar_w: FloatArray
 
+    def expects_the_same(self, other: "Ahead") -> bool:
+        """Return whether another one expects the same of the same day."""
+        return (
+            self.day == other.day
+            and np.array_equal(self.load_w, other.load_w)
+            and np.array_equal(self.solar_w, other.solar_w)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TapChange:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from market.kpis_energy import EnergyBook, OwnUse, Peaks, autarky, emissions_g, own_use, peaks
+from market.kpis_energy import EnergyBook, OwnUse, Peaks, autarky, emissions_g, peaks
 from market.kpis_fairness import gini, jain
 from market.kpis_money import (
     imbalance_share,
@@ -17,19 +17,19 @@ from market.kpis_money import (
     traded_volume_ratio,
 )
 from market.levies import LevyRule, levied_milli_wh
-from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
-from node.report import queries
+from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
+from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
 from node.report.operations import Operations, operations
-from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
+from node.report.outcome import Outcome, outcome
+from node.report.racks import RackFigures, rack_figures
+from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
 from node.supplier import Supplier
-
-STORAGE_KINDS = ("battery", "bbu", "ev", "flywheel", "kinetic", "pdu_module", "supercapacitor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    racks: RackFigures
+    outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
@@ -125,6 +127,8 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "racks": asdict(self.racks),
+            "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
@@ -173,8 +177,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     if not span:
         raise ValueError("nothing has been delivered yet: there is nothing to summarise")
     metered, reference = queries.net_exports(connection, span)
-    imported_wh, exported_wh = _border_wh(metered)
-    reference_in_wh, reference_out_wh = _border_wh(reference)
+    imported_wh, exported_wh = energy.border_wh(metered)
+    reference_in_wh, reference_out_wh = energy.border_wh(reference)
     by_kind = queries.energy_by_interval(connection, span)
     voltage = voltage_figures(connection, scenario, span)
     accounts = queries.account_days(connection, span)
@@ -194,8 +198,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     market_bills = [max(bill.market_pico, 0) for bill in bills]
     return Summary(
         span=span,
-        energy=_energy_book(by_kind, imported_wh, exported_wh, voltage),
-        own_use=_own_use(by_kind),
+        energy=energy.energy_book(by_kind, imported_wh, exported_wh, voltage),
+        own_use=energy.own_use(by_kind),
         autarky=autarky(imported_wh),
         peaks=peaks(imported_wh, exported_wh, reference_in_wh, reference_out_wh, scenario.interval_s),
         co2_kg=emissions_g(imported_wh, scenario.tariff.co2_g_per_kwh) / 1e3,
@@ -218,6 +222,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        racks=rack_figures(connection, span),
+        outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
@@ -225,57 +231,6 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         differences=differences,
         voltage=voltage,
     )
-
-
-def _border_wh(net_milli_wh: queries.IntMatrix) -> tuple[queries.FloatArray, queries.FloatArray]:
-    """Return what the community imports and exports as a whole per interval, Wh."""
-    net_wh = net_milli_wh.sum(axis=0) / MILLI_WH_PER_WH
-    return np.maximum(-net_wh, 0.0), np.maximum(net_wh, 0.0)
-
-
-def _energy_book(
-    by_kind: dict[str, dict[str, queries.FloatArray]],
-    imported_wh: queries.FloatArray,
-    exported_wh: queries.FloatArray,
-    voltage: VoltageFigures | None,
-) -> EnergyBook:
-    sources = {"supplier": float(imported_wh.sum())}
-    sinks = {"supplier (export)": float(exported_wh.sum())}
-    if voltage is not None:
-        # Between the meters: nobody's reading, so the network operator's, who has to supply them.
-        sources["network operator"] = sinks["network losses"] = voltage.with_it.loss_wh
-    losses = 0.0
-    for kind, columns in by_kind.items():
-        total = {name: float(values.sum()) for name, values in columns.items()}
-        losses += total["loss_wh"]
-        if total["source_wh"] > 0:
-            sources[kind] = total["source_wh"]
-        if total["sink_wh"] > 0:
-            sinks["driving" if kind == "ev" else kind] = total["sink_wh"]
-        if total["stored_delta_wh"] < 0:
-            sources[f"taken from store ({kind})"] = -total["stored_delta_wh"]
-        elif total["stored_delta_wh"] > 0:
-            sinks[f"stored ({kind})"] = total["stored_delta_wh"]
-    sinks["losses"] = losses
-    return EnergyBook(sources, sinks)
-
-
-def _own_use(by_kind: dict[str, dict[str, queries.FloatArray]]) -> OwnUse:
-    """Follow own generation through loads and storages, all storages as one."""
-    some = next(iter(by_kind.values()))["sink_wh"]
-    source, load = np.zeros_like(some), np.zeros_like(some)
-    charged, discharged, lost = np.zeros_like(some), np.zeros_like(some), 0.0
-    for kind, columns in by_kind.items():
-        source = source + columns["source_wh"]
-        if kind not in STORAGE_KINDS:
-            load = load + columns["sink_wh"]
-            continue
-        charged = charged + np.maximum(-columns["terminal_wh"], 0.0)
-        discharged = discharged + np.maximum(columns["terminal_wh"], 0.0)
-        lost += float(columns["loss_wh"].sum())
-    moved = float(charged.sum() + discharged.sum())
-    efficiency = 1.0 - min(lost / moved, 1.0) if moved else 1.0
-    return own_use(source, load, charged, discharged, 0.0, efficiency)
 
 
 def _bills(
@@ -364,39 +319,6 @@ def _chain(connection: Connection) -> ChainFigures | None:
 
 def _count(connection: Connection, column: Any, *where: Any) -> int:
     return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())
-
-
-DEFINITIONS: Mapping[str, str] = {
-    "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
-    "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
-    "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",
-    "Self-consumption": "(own generation used at once + own generation used later through storage) / own "
-    "generation. Storage is credited when it discharges to a local load, in the proportion of own energy in it.",
-    "Autarky": "Intervals in which the community imported nothing / all intervals.",
-    "Peak import, peak export": "Highest mean power of an interval at the community's border, and the change "
-    "against the reference without a market.",
-    "Supplier-only bill": "What the member would pay if there were no market: same devices, load and sun; "
-    "home batteries serve the own household, cars charge on arrival. Import at the supplier's price plus levies, "
-    "export at the feed-in price.",
-    "Market bill": "Paid minus received for fills (fee included), imbalance and grid events, plus levies on "
-    "metered import; connections with nothing but storage owe them on import less what they fed back, where the "
-    "scenario says so. Levies are not due on an island.",
-    "Saving": "Supplier-only bill minus market bill, with its sign. 'Stored more' is what the member's "
-    "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
-    "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
-    "save the same.",
-    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
-    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
-    "Saved by a customer": WHY_PAID_LESS,
-    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
-    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
-    "full edge has. Both go to the grid account.",
-    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
-    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
-    "node of the network anyway, and without any change to fills or prices.",
-    "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
-    "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
-}
 
 
 def credits(amount_pico: int) -> float:

@@ -13,7 +13,7 @@ from node.controller.wires import Wires
 from node.hub.dispatch import BadSchedule, Dispatch
 from node.hub.dispatch_records import ControllerFailure, IncidentKind, IntervalInputs, Schedule, SupplyFailure
 from node.hub.dispatch_state import BadWorld, world_from_bytes
-from node.hub.dispatch_voltage import VoltageControl
+from node.hub.dispatch_voltage import VoltageControl, VoltageRun
 from node.hub.voltage_records import Ahead, TapReason, VoltageState, state_from_bytes
 from tests.unit.node.hub.small_plant import START_S, Community
 
@@ -70,7 +70,6 @@ class Street(Community):
 
     def run(self, steps, later=(), day=1, disturbances=(), position_wh=None):
         steps = steps if isinstance(steps, list) else [(0.0, steps)]
-        self.control._day = None  # each test has days of its own
         schedule = Schedule(
             np.full(self.n_accounts, np.nan),
             np.zeros(self.params.n_devices),
@@ -217,6 +216,20 @@ def test_an_island_is_not_on_the_feeder():
     outcome = street.run(street.inputs(lamp=2_000.0), disturbances=[out])
     assert outcome.voltage.loss_wh == pytest.approx(0.0, abs=1e-6)
     assert street.world.voltage.v_pu[0] == 1.0
+
+
+def test_loads_of_an_island_see_the_voltage_that_it_makes():
+    street = Street(
+        [[fixed_load("lamp-a", impedance_share=1.0)], [fixed_load("lamp-b", impedance_share=1.0)]]
+    )
+    run = VoltageRun(street.control, street.world.voltage, START_S, street.day(), 900)
+    fleet = replace(street.world.fleet, p_w=np.array([-2_000.0, -2_000.0]))
+    in_island, island_v = np.array([True, False]), np.array([0.97, 1.0])
+    seen = run.see(street.inputs(), fleet, in_island, island_v)
+    assert seen.v_pu[0] == 0.97
+    assert 0.975 < seen.v_pu[1] < 0.985
+    back = run.see(street.inputs(), fleet, np.array([False, False]), np.ones(2))
+    assert back.v_pu[0] == back.v_pu[1] == pytest.approx(seen.v_pu[1])
 
 
 def test_without_the_day_ahead_the_schedule_is_refused():
