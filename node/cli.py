@@ -98,7 +98,12 @@ def demo(
     except OSError as error:
         fail(_os_reason(error))
     except KeyboardInterrupt:
-        fail("stopped; run again with the same --data to go on", 130)
+        fail(
+            "stopped; run again with the same --data to go on"
+            if data is not None
+            else "stopped; nothing was kept: with --data DIR a stopped run can go on later",
+            130,
+        )
 
 
 def _refuse_store(store: str, data: Path | None) -> None:
@@ -150,6 +155,8 @@ def _os_reason(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full: free some space and run again with the same --data"
+    if isinstance(error, FileExistsError):
+        return f"{where}is a file, a folder is needed there"
     return f"{where}{error.strerror or error}"
 
 
