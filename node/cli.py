@@ -52,10 +52,18 @@ def demo(
         str, typer.Option(help="a scenario file, or the name of a shipped one")
     ] = "neighbourhood",
     profiles: Annotated[Path | None, typer.Option(help="folder with your own CSV profiles")] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=366, help="how many days to run")] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=366, help="how many days to deliver; on finished --data, how many more"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="instead of the scenario's own")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="of API and page")] = 8000,
-    data: Annotated[Path | None, typer.Option(help="state; a second run on it goes on")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="state: a stopped run is finished, a finished one is served, or goes on with --days or --once"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out"),
     once: Annotated[bool, typer.Option("--once", help="end after the summary")] = False,
     study: Annotated[bool, typer.Option("--study", help="without signatures and chain, for studies")] = False,

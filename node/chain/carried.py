@@ -13,7 +13,7 @@ from node.chain import calldata, typed_data
 from node.chain.abi import Contract, Event
 from node.chain.calldata import SettleCall
 from node.chain.contracts import Contracts, Deployment
-from node.chain.ports import Address, Chain, Hash, Log
+from node.chain.ports import Address, Chain, ChainUnavailable, Hash, Log
 from node.chain.typed_data import Tariff
 from node.chain.words import KeyWord
 from node.errors import Permanent
@@ -88,7 +88,10 @@ class Carriage:
         if found is None:
             return None
         log, event = found
-        calls = self._chain.calls(log.block_number, (self._deployment.settlement,))
+        block = self._chain.block(log.block_number)
+        if block is None or block.hash != log.block_hash:
+            raise ChainUnavailable(f"block {log.block_number} was replaced while it was looked at")
+        calls = self._chain.calls(block, (self._deployment.settlement,))
         theirs = next((call.data for call in calls if call.hash == log.transaction_hash), None)
         if theirs is not None and theirs[:4] == calldata.SETTLE_SELECTOR:
             self._compare(ours, calldata.decode_settle(theirs))

@@ -22,6 +22,8 @@ from node.controller.network import FloatArray, IntArray
 from node.controller.swarm import share_event
 
 MILLI = 1_000.0
+# A float of 1e12 mW, a gigawatt, is good to 1e-4: a cut that should be whole must not fall below itself.
+ROUNDING_SLACK_MILLI_W = 1e-3
 
 BoolArray = NDArray[np.bool_]
 
@@ -84,10 +86,20 @@ def promise(
 def _share(required_w: float, headroom_w: FloatArray, serves: BoolArray) -> FloatArray:
     # Rounded up by a hair, so that a whole number of milliwatts in floats stays that number.
     available = np.floor(np.maximum(headroom_w, 0.0) * MILLI + 1e-6).astype(np.int64)
-    total = int(available[serves].sum())
-    required = total if np.isinf(required_w) else min(round(required_w * MILLI), total)
-    shares: FloatArray = share_event(required, available, available.astype(np.float64), serves) / MILLI
-    return shares
+    available *= serves
+    line = np.cumsum(available)
+    total = int(line[-1]) if line.size else 0
+    if np.isinf(required_w) or round(required_w * MILLI) >= total:
+        return available / MILLI
+    required = round(required_w * MILLI)
+    # In proportion to headroom nobody clips, and shares are cut between rounded points of one line: the sum is exact,
+    # and nothing is sorted.
+    cuts = np.floor(line * (required / total) + ROUNDING_SLACK_MILLI_W).astype(np.int64)
+    cuts[-1] = required
+    shares = np.diff(cuts, prepend=0)
+    if np.any(shares > available):  # a rounding at the very edge
+        shares = share_event(required, available, available.astype(np.float64), serves)
+    return np.asarray(shares / MILLI, np.float64)
 
 
 def heard(known: Promise, sent: Promise, is_heard: BoolArray, serves: BoolArray) -> Promise:

@@ -13,7 +13,7 @@ What the buyer pays itself reaches accounts by plain deposits: no contract enfor
 telemetry for it. What RevenueSplit pays needs no trust in either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,20 +30,20 @@ from devices.frequency_response import (
     ServiceCurve,
 )
 from devices.state import FleetState
-from market.flexibility_reserve import Reserve, ReserveOffers, procure
+from market.flexibility_reserve import ReserveOffers, procure
 from market.flexibility_score import performance
-from market.flexibility_split import SplitRule, split_revenue_pico
-from node.agent.strategy import Held
-from node.chain.sender import ContractCall, OutboxState
+from market.flexibility_split import SplitRule
+from node.agent.strategy import Held, Recovery
 from node.disturbances import local_time_s
 from node.hub import frequency_store
 from node.hub.dispatch_clock import MS_PER_S
-from node.hub.flexibility import BUYER, CONTRACT, INTERVALS_BEFORE, Flexibility, PlannedEvent, SplitDesk
+from node.hub.flexibility import CONTRACT, INTERVALS_BEFORE, Flexibility, PlannedEvent, SplitDesk
+from node.hub.frequency_payment import BuyerPayments
 from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome, Incident, Service
 from node.plant import Plant
 from node.scenario import Scenario
 from node.scenario.frequency import FrequencyService
-from node.store.tables_chain import outbox
+from node.store.tables_devices import device_intervals
 from node.store.tables_market import flex_events, flex_members
 
 FloatArray = NDArray[np.float64]
@@ -53,7 +53,8 @@ MILLI = 1_000
 SECONDS_PER_HOUR = 3_600.0
 SECONDS_PER_DAY = 86_400
 PPM = 1_000_000
-DEPOSIT = "flex-deposit"
+# What an incident took is bought back within two hours: before the next one may come.
+RECOVERY_S = 7_200
 _CURVES: dict[str, ServiceCurve] = {"linear": LINEAR_DROOP, "dynamic_containment": DYNAMIC_CONTAINMENT}
 
 
@@ -66,8 +67,12 @@ class Reserves(Protocol):
         """Return power and price that each storage offers."""
         ...
 
-    def hold(self, held: Held) -> None:
-        """Keep what was sold free of the market."""
+    def hold(self, held: Held, at: int | None = None, state: FleetState | None = None) -> None:
+        """Keep what was sold free of the market; plan anew from a state, if one is given."""
+        ...
+
+    def recover(self, recovery: Recovery) -> None:
+        """Buy back what a service took."""
         ...
 
 
@@ -107,7 +112,7 @@ class FrequencyServices:
         self._agents = agents
         self._flexibility = flexibility
         self._first_account = first_account
-        self._desk = desk
+        self._payments = BuyerPayments(plant.topology.node_of_participant, first_account, scenario.seed, desk)
         self._length_s = scenario.interval_s
         self._midnight_s = round(local_time_s(scenario, 0, 0))
         terms = () if scenario.frequency is None else scenario.frequency.services
@@ -201,8 +206,10 @@ class FrequencyServices:
         reserve = procure(offers, required, terms.most_micro_per_kwh)
         if not reserve.cost_pico:
             return
-        self._open(connection, terms, first, last, offers, reserve)
-        self._take_up(connection, terms, first, last)
+        # Held first: what the baselines plan knows of the reserve already.
+        taken = dict(zip(offers.account.tolist(), reserve.fills_milli_wh.tolist(), strict=True))
+        self._hold(_Sold(terms, first, last, self._spread(terms, first, last, taken)), first - 1, state)
+        self._open(connection, terms, first, last, {a: q for a, q in taken.items() if q}, reserve.cost_pico)
 
     def _most_w(self, terms: FrequencyService) -> FloatArray:
         """Return what each storage can reach within a second of a change, if it may serve."""
@@ -221,15 +228,15 @@ class FrequencyServices:
         terms: FrequencyService,
         first: int,
         last: int,
-        offers: ReserveOffers,
-        reserve: Reserve,
+        taken_milli_wh: Mapping[int, int],
+        cost_pico: int,
     ) -> None:
-        taken = reserve.fills_milli_wh > 0
-        accounts = offers.account[taken].tolist()
-        event = self._event(terms, first, last, tuple(accounts), reserve.cost_pico)
+        event = self._event(terms, first, last, tuple(taken_milli_wh), cost_pico)
         self._flexibility.open(connection, event)
+        if event.split == CONTRACT:
+            self._flexibility.adopt(event)
         event_id = self._stored(connection, terms).id
-        for account, quantity in zip(accounts, reserve.fills_milli_wh[taken].tolist(), strict=True):
+        for account, quantity in taken_milli_wh.items():
             connection.execute(
                 update(flex_members)
                 .where(flex_members.c.event_id == event_id, flex_members.c.account == account)
@@ -246,7 +253,7 @@ class FrequencyServices:
             is_dispatched=False, split=split,
         )  # fmt: skip
 
-    def _hold(self, sold: _Sold) -> None:
+    def _hold(self, sold: _Sold, at: int | None = None, state: FleetState | None = None) -> None:
         self._sold[sold.terms.id] = sold
         energy_wh = sold.power_w * (sold.terms.sustain_s / SECONDS_PER_HOUR)
         is_both = sold.terms.direction == "both"
@@ -259,8 +266,23 @@ class FrequencyServices:
                 down_w=sold.power_w if is_both else nothing,
                 up_wh=energy_wh,
                 down_wh=energy_wh if is_both else nothing,
-            )
+            ),
+            at,
+            state,
         )
+
+    def _recover(self, connection: Connection, sold: _Sold) -> None:
+        """Have bought back what a service that injects only took: up to the levels before it began."""
+        stored = connection.execute(
+            select(device_intervals).where(device_intervals.c.interval == sold.first - 1)
+        )
+        levels = {row.device: row.energy_wh for row in stored}
+        rows, fleet = self._plant.storages, self._plant.fleet
+        held_wh = np.array([levels[row] for row in rows.tolist()]) - fleet.floor_wh[rows]
+        level_wh = np.where(sold.power_w > 0, np.maximum(held_wh, 0.0), 0.0)
+        # The next interval's gate has closed already: orders are for the one after.
+        last = sold.last + RECOVERY_S // self._length_s
+        self._agents.recover(Recovery(sold.last + 2, last, level_wh))
 
     # -------------------------------------------------------------- score and money
 
@@ -270,57 +292,21 @@ class FrequencyServices:
         score_ppm = PPM if scored is None else int(scored.score * PPM)
         row = self._stored(connection, sold.terms)
         connection.execute(update(flex_events).where(flex_events.c.id == row.id).values(score_ppm=score_ppm))
-        if sold.terms.direction == "both":
-            self._pay(connection, sold, row, row.revenue_pico * score_ppm // PPM)
-
-    def _pay(self, connection: Connection, sold: _Sold, row: Any, due_pico: int) -> None:
-        """Split what is due, and have the buyer deposit it."""
-        accounts = list(
-            connection.execute(
-                select(flex_members.c.account)
-                .where(flex_members.c.event_id == row.id)
-                .order_by(flex_members.c.account)
-            ).scalars()
-        )
-        intervals = range(sold.first, sold.last + 1)
-        delivered, asked = frequency_store.telemetry_milli_wh(connection, intervals, accounts)
-        place = self._plant.topology.node_of_participant[np.array(accounts, np.int64) - self._first_account]
-        parts = split_revenue_pico(
-            SplitRule[sold.terms.split.upper()], due_pico, delivered, asked, place, self._scenario.seed
-        )
-        for account, energy, part in zip(accounts, delivered.sum(axis=1).tolist(), parts, strict=True):
-            connection.execute(
-                update(flex_members)
-                .where(flex_members.c.event_id == row.id, flex_members.c.account == account)
-                .values(contribution_milli_wh=energy, due_pico=part)
+        if sold.terms.direction == "up":
+            self._recover(connection, sold)
+        else:
+            self._payments.pay(
+                connection,
+                row.id,
+                sold.terms.id,
+                range(sold.first, sold.last + 1),
+                row.revenue_pico * score_ppm // PPM,
+                SplitRule[sold.terms.split.upper()],
             )
-            if part:
-                self._deposit(connection, sold.terms.id, account, part)
-        connection.execute(update(flex_events).where(flex_events.c.id == row.id).values(state="paid"))
-
-    def _deposit(self, connection: Connection, service: str, account: int, amount_pico: int) -> None:
-        if self._desk is None:
-            return
-        settlement = self._desk.deployment.settlement
-        data = self._desk.contracts.settlement.encode("deposit", account, amount_pico)
-        call = ContractCall(DEPOSIT, f"{service}/{account}", BUYER, settlement, data)
-        self._desk.sender.enqueue(connection, call)
 
     def observe(self, connection: Connection) -> None:
         """Take over which deposits of the buyer are final on chain."""
-        final = select(outbox.c.ref).where(outbox.c.kind == DEPOSIT, outbox.c.state == OutboxState.FINAL)
-        for ref in connection.execute(final).scalars():
-            service, _, account = ref.rpartition("/")
-            event_id = select(flex_events.c.id).where(flex_events.c.name == service).scalar_subquery()
-            connection.execute(
-                update(flex_members)
-                .where(
-                    flex_members.c.event_id == event_id,
-                    flex_members.c.account == int(account),
-                    flex_members.c.paid_pico.is_(None),
-                )
-                .values(paid_pico=flex_members.c.due_pico)
-            )
+        self._payments.observe(connection)
 
     # -------------------------------------------------------------- restart
 
@@ -335,18 +321,23 @@ class FrequencyServices:
         if row is None:
             return
         members = connection.execute(select(flex_members).where(flex_members.c.event_id == row.id)).all()
-        self._hold(_Sold(terms, first, last, self._spread(terms, first, last, members)))
+        taken = {member.account: member.reserved_milli_wh or 0 for member in members}
+        sold = _Sold(terms, first, last, self._spread(terms, first, last, taken))
+        self._hold(sold)
         if row.split == CONTRACT:
-            accounts = tuple(sorted(member.account for member in members))
-            self._flexibility.adopt(self._event(terms, first, last, accounts, row.revenue_pico))
+            self._flexibility.adopt(self._event(terms, first, last, tuple(sorted(taken)), row.revenue_pico))
+        if terms.direction == "up" and row.score_ppm is not None:
+            self._recover(connection, sold)
 
-    def _spread(self, terms: FrequencyService, first: int, last: int, members: Sequence[Any]) -> FloatArray:
+    def _spread(
+        self, terms: FrequencyService, first: int, last: int, taken_milli_wh: Mapping[int, int]
+    ) -> FloatArray:
         """Return what each storage holds: its account's reserve, spread over the units by what they can reach."""
         hours = (last - first + 1) * self._length_s / SECONDS_PER_HOUR
         owner = self._plant.participant[self._plant.storages]
         sold_w = np.zeros(len(self._scenario.participants))
-        for member in members:
-            sold_w[member.account - self._first_account] = (member.reserved_milli_wh or 0) / MILLI / hours
+        for account, quantity in taken_milli_wh.items():
+            sold_w[account - self._first_account] = quantity / MILLI / hours
         weight = self._most_w(terms)
         total = np.bincount(owner, weights=weight, minlength=sold_w.size)[owner]
         return np.asarray(sold_w[owner] * weight / np.where(total > 0, total, 1.0), np.float64)

@@ -33,6 +33,8 @@ def energy_book(
     for kind, columns in by_kind.items():
         total = {name: float(values.sum()) for name, values in columns.items()}
         losses += total["loss_wh"]
+        if kind == "tie":
+            continue  # what one port hands over another receives
         if total["source_wh"] > 0:
             sources[kind] = total["source_wh"]
         if total["sink_wh"] > 0:

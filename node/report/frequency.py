@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from devices.frequency_area import Area, AreaState, advance
 from market.units import MILLI_WH_PER_KWH, PICO_PER_CREDIT
-from node.hub.frequency import area_of
+from node.hub.flexibility import CONTRACT
+from node.hub.frequency import RECOVERY_S, area_of
 from node.hub.frequency_store import telemetry_milli_wh
 from node.report.plots import BLUE, GREEN, GREY, ORANGE, TIME_AXIS, VERMILION, Figure, figure
 from node.scenario import Scenario
+from node.store.tables_devices import device_intervals, devices
 from node.store.tables_frequency import frequency_intervals, frequency_steps
-from node.store.tables_market import accounts, flex_events, flex_members, participants
+from node.store.tables_market import accounts, fills, flex_events, flex_members, participants
 
 FloatArray = NDArray[np.float64]
 
@@ -53,6 +55,8 @@ class ServiceFigures:
     alone_hz : float or None
         Lowest frequency of the same incident without the swarm.
     score : float or None
+    recovered_wh, bought_back_milli_wh : None where a service injects and withdraws
+        What members' storages gained in the two hours after it, and what members bought by orders meanwhile.
     """
 
     name: str
@@ -70,6 +74,8 @@ class ServiceFigures:
     reserve_violations: int
     score: float | None
     revenue_pico: int
+    recovered_wh: float | None
+    bought_back_milli_wh: int | None
     members: tuple[MemberShare, ...]
 
     @property
@@ -109,6 +115,7 @@ def _figures(connection: Connection, scenario: Scenario, event: Any) -> ServiceF
     incident = next((one for one in scenario.frequency.incidents), None) if (~is_record).any() else None
     alone = None if incident is None else f0 + float(_alone_hz(area_of(scenario), incident.loss_pu).min())
     inside = frequency_intervals.c.interval.between(event.first, event.last)
+    after = range(event.last + 1, event.last + 1 + RECOVERY_S // scenario.interval_s)
     violations = connection.execute(select(frequency_intervals.c.reserve_violations).where(inside)).scalars()
     return ServiceFigures(
         name=event.name,
@@ -126,6 +133,10 @@ def _figures(connection: Connection, scenario: Scenario, event: Any) -> ServiceF
         reserve_violations=sum(violations),
         score=None if event.score_ppm is None else event.score_ppm / PPM,
         revenue_pico=event.revenue_pico,
+        recovered_wh=None if event.split != CONTRACT else _recovered_wh(connection, numbers, after),
+        bought_back_milli_wh=None
+        if event.split != CONTRACT
+        else _bought_milli_wh(connection, numbers, after),
         members=members,
     )
 
@@ -144,6 +155,30 @@ def _members(connection: Connection, event_id: int) -> tuple[MemberShare, ...]:
         .order_by(flex_members.c.account)
     )
     return tuple(MemberShare(name, sold or 0, given or 0, paid or 0) for name, sold, given, paid in found)
+
+
+def _recovered_wh(connection: Connection, accounts_: list[int], after: range) -> float:
+    """Return how much more the accounts' storages hold at the end of a span than before it."""
+    stored = (
+        select(func.sum(device_intervals.c.energy_wh))
+        .join(devices, devices.c.id == device_intervals.c.device)
+        .where(devices.c.account.in_(accounts_))
+    )
+    levels = [
+        connection.execute(stored.where(device_intervals.c.interval == interval)).scalar()
+        for interval in (after.start - 1, after.stop - 1)
+    ]
+    before, now = levels
+    return 0.0 if before is None or now is None else float(now - before)
+
+
+def _bought_milli_wh(connection: Connection, accounts_: list[int], after: range) -> int:
+    bought = select(func.sum(fills.c.quantity_milli_wh)).where(
+        fills.c.account.in_(accounts_),
+        fills.c.is_buy,
+        fills.c.interval.between(after.start, after.stop - 1),
+    )
+    return int(connection.execute(bought).scalar() or 0)
 
 
 def _steps(connection: Connection, intervals: range) -> dict[str, FloatArray]:
@@ -187,6 +222,10 @@ def lines(services: tuple[ServiceFigures, ...]) -> list[tuple[str, str]]:
         found.append(("  reserves violated", f"{one.reserve_violations or 'never'}"))
         if one.score is not None:
             found.append(("  score", f"{one.score:.3f}"))
+        if one.recovered_wh is not None and one.bought_back_milli_wh is not None:
+            bought = one.bought_back_milli_wh / MILLI_WH_PER_KWH
+            text = f"storages gained {one.recovered_wh / 1e3:.2f} kWh in two hours, {bought:.2f} kWh bought by orders"
+            found.append(("  recovery", text))
         found.append(("  revenue", _revenue(one)))
     return found
 

@@ -21,7 +21,9 @@ from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
 from node.report.operations import Operations, operations
-from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
+from node.report.outcome import Outcome, outcome
+from node.report.racks import RackFigures, rack_figures
+from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
@@ -98,6 +100,8 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    racks: RackFigures
+    outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
@@ -123,6 +127,8 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "racks": asdict(self.racks),
+            "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
@@ -216,6 +222,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        racks=rack_figures(connection, span),
+        outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
@@ -311,39 +319,6 @@ def _chain(connection: Connection) -> ChainFigures | None:
 
 def _count(connection: Connection, column: Any, *where: Any) -> int:
     return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())
-
-
-DEFINITIONS: Mapping[str, str] = {
-    "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
-    "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
-    "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",
-    "Self-consumption": "(own generation used at once + own generation used later through storage) / own "
-    "generation. Storage is credited when it discharges to a local load, in the proportion of own energy in it.",
-    "Autarky": "Intervals in which the community imported nothing / all intervals.",
-    "Peak import, peak export": "Highest mean power of an interval at the community's border, and the change "
-    "against the reference without a market.",
-    "Supplier-only bill": "What the member would pay if there were no market: same devices, load and sun; "
-    "home batteries serve the own household, cars charge on arrival. Import at the supplier's price plus levies, "
-    "export at the feed-in price.",
-    "Market bill": "Paid minus received for fills (fee included), imbalance and grid events, plus levies on "
-    "metered import; connections with nothing but storage owe them on import less what they fed back, where the "
-    "scenario says so. Levies are not due on an island.",
-    "Saving": "Supplier-only bill minus market bill, with its sign. 'Stored more' is what the member's "
-    "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
-    "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
-    "save the same.",
-    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
-    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
-    "Saved by a customer": WHY_PAID_LESS,
-    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
-    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
-    "full edge has. Both go to the grid account.",
-    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
-    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
-    "node of the network anyway, and without any change to fills or prices.",
-    "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
-    "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
-}
 
 
 def credits(amount_pico: int) -> float:

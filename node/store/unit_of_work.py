@@ -25,6 +25,11 @@ from node.errors import NodeError, Permanent, Transient
 from node.store.schema import metadata
 
 BUSY_TIMEOUT_MS = 5_000
+# Indexes by account or hash are written all over: what does not fit into memory is read and written many times.
+CACHE_KIB = 64 * 1_024
+# A page that many transactions change is carried from the log into the database once, not after each of them; the log
+# may grow to this many pages of 4 KiB.
+CHECKPOINT_PAGES = 16_384
 _WRITES = "symgrid_writes"
 
 
@@ -135,6 +140,8 @@ class Store:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:

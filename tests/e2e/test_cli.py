@@ -232,7 +232,7 @@ def test_a_damaged_data_folder_is_told_in_one_line(finished, tmp_path, file):
     assert file in one_line(err)
 
 
-def test_it_serves_after_the_day_until_it_is_interrupted(finished, tmp_path):
+def test_it_serves_a_finished_day_at_once_until_it_is_interrupted(finished, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(finished[0], data)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -246,7 +246,12 @@ def test_it_serves_after_the_day_until_it_is_interrupted(finished, tmp_path):
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
     ) as process:
         try:
-            assert any("serving http://127.0.0.1" in line for line in process.stdout), process.stderr.read()
+            said = []
+            assert any(said.append(line) or "serving http" in line for line in process.stdout), (
+                process.stderr.read()
+            )
+            assert "1 day(s) delivered already: --days N delivers N more\n" in said
+            assert not any(line[3:] == "intervals delivered\n" for line in said), "nothing was delivered anew"
             with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
                 assert client.get(f"http://127.0.0.1:{port}/readyz").json() == {"status": "ready"}
                 assert "Sun" in client.get(f"http://127.0.0.1:{port}/v1/participants/2").text

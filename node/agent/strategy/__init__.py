@@ -9,7 +9,14 @@ from node.agent.strategy.bidding import OrderBatch, day_ahead_orders, intraday_o
 from node.agent.strategy.errors import InvalidOutlook, InvalidStorage, PlanFailed, StrategyError
 from node.agent.strategy.forecast import carry_load_error, carry_solar_ratio, expected_price, seasonal_naive
 from node.agent.strategy.outlook import Outlook
-from node.agent.strategy.reserve import Held, narrowed, reserve_price_micro_per_kwh, reserve_room_w
+from node.agent.strategy.reserve import (
+    Held,
+    Recovery,
+    narrowed,
+    recovering,
+    reserve_price_micro_per_kwh,
+    reserve_room_w,
+)
 from node.agent.strategy.schedule import Schedule, schedule
 from node.agent.strategy.storage_plan import StoragePlan, plan_myopically, plan_storages
 from node.agent.strategy.storages import StorageCalendar, StorageFleet
@@ -21,6 +28,7 @@ __all__ = [
     "OrderBatch",
     "Outlook",
     "PlanFailed",
+    "Recovery",
     "Schedule",
     "StorageCalendar",
     "StorageFleet",
@@ -34,6 +42,7 @@ __all__ = [
     "narrowed",
     "plan_myopically",
     "plan_storages",
+    "recovering",
     "reserve_price_micro_per_kwh",
     "reserve_room_w",
     "schedule",

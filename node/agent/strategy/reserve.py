@@ -44,6 +44,15 @@ class Held:
     down_wh: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Levels, (n_storages,), to which energy is bought back in the intervals `first..last`; 0 where none is."""
+
+    first: int
+    last: int
+    level_wh: Floats
+
+
 def reserve_room_w(
     fleet: StorageFleet, energy_wh: Floats, duration_h: float, most_w: Floats, *, is_symmetric: bool
 ) -> Floats:
@@ -103,3 +112,9 @@ def narrowed(fleet: StorageFleet, held: Held) -> StorageFleet:
         p_charge_max_w=np.maximum(fleet.p_charge_max_w - held.down_w, 0.0),
         p_discharge_max_w=np.maximum(fleet.p_discharge_max_w - held.up_w, 0.0),
     )
+
+
+def recovering(fleet: StorageFleet, recovery: Recovery) -> StorageFleet:
+    """Return the storages while they buy back what a service took: below its old level a storage must charge."""
+    floor_wh = np.maximum(fleet.reserve_wh, recovery.level_wh)
+    return replace(fleet, reserve_wh=np.minimum(floor_wh, fleet.capacity_wh))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from devices.frequency_response import LINEAR_DROOP
 from market.errors import SettlementError
 from market.flexibility_score import performance
+from node.profiles.frequency import recorded_day_pu
 
 RNG = np.random.default_rng(7)
 SIGNAL = np.cumsum(RNG.normal(size=720))  # two hours of 10 s
@@ -55,6 +57,16 @@ def test_hours_without_a_request_count_for_nothing():
     signal = np.concatenate([SIGNAL[:360], np.zeros(720)])
     assert performance(signal, signal).score == pytest.approx(1.0, abs=1e-9)
     assert performance(np.zeros(720), np.zeros(720)) is None
+
+
+def test_on_a_real_frequency_day_ten_seconds_of_delay_cost_score():
+    # A droop's answer to the shipped day, sampled every 10 s: at once, and one sample late.
+    signal = LINEAR_DROOP.response_pu(recorded_day_pu() * 50.0)[::10]
+    at_once = performance(signal, 0.99 * signal)
+    late = performance(signal, np.concatenate([np.zeros(1), 0.99 * signal[:-1]]))
+    assert at_once.score >= 0.95
+    assert late.score < at_once.score - 0.05
+    assert late.delay == pytest.approx(1.0 - 1 / 30, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from node.agent.strategy import InvalidStorage, StorageFleet
-from node.agent.strategy.reserve import Held, narrowed, reserve_price_micro_per_kwh, reserve_room_w
+from node.agent.strategy.reserve import (
+    Held,
+    Recovery,
+    narrowed,
+    recovering,
+    reserve_price_micro_per_kwh,
+    reserve_room_w,
+)
 
 
 def fleet(n=1, **changes):
@@ -62,3 +69,9 @@ def test_what_is_held_is_taken_off_energy_room_and_power():
 def test_a_reserve_for_no_time_is_refused():
     with pytest.raises(InvalidStorage):
         room(5_000.0, hours=0.0)
+
+
+def test_what_a_service_took_must_be_bought_back_up_to_the_old_level():
+    back = recovering(fleet(), Recovery(10, 13, np.array([6_000.0])))
+    assert back.reserve_wh.item() == 6_000
+    assert recovering(fleet(), Recovery(10, 13, np.zeros(1))).reserve_wh.item() == 1_000
