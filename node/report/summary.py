@@ -21,9 +21,12 @@ from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
+from node.report.silent_meters import SilentMeter, silent_meters
+from node.report.timeslots import TimeslotFigures, timeslot_figures
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -100,7 +103,9 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    silent_meters: tuple[SilentMeter, ...]
     racks: RackFigures
+    timeslots: TimeslotFigures
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -108,6 +113,7 @@ class Summary:
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
+    islands: tuple[IslandDay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -127,8 +133,10 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "silent_meters": [asdict(meter) for meter in self.silent_meters],
             "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
+            "timeslots": asdict(self.timeslots),
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -154,6 +162,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.islands:
+            content["islands"] = [day.as_json() for day in self.islands]
         if self.voltage is not None:
             content["voltage"] = self.voltage.as_json()
         return content
@@ -215,14 +225,17 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
-        outcome=result,
+        silent_meters=silent_meters(connection, span),
         racks=rack_figures(connection, span),
+        timeslots=timeslot_figures(connection, span, scenario.interval_s),
+        outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
+        islands=island_days(connection, scenario, span),
     )
 
 

@@ -326,6 +326,17 @@ WHY_PAID_LESS = (
     "at the supplier's price of that interval, and of levies."
 )
 
+DEFINITIONS: Mapping[str, str] = {
+    "Voltage of customers": "Means of a minute at each connection, on its own phase, per unit of the rated voltage.",
+    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
+    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Saved by a customer": WHY_PAID_LESS,
+    "CVR factor": "Percent of energy saved per percent of voltage lowered: about 0 for constant power, 1 for "
+    "constant current, 2 for constant impedance; less where thermostats catch up.",
+    "Best tap sequence": "The sequence of positions that would have saved most with as many switchings and everybody "
+    "in the band, found by search over what every position would have done in every interval.",
+}
+
 
 def customer_row(customer: CustomerShare) -> tuple[str, ...]:
     """Return a customer's share as text."""
