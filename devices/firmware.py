@@ -26,7 +26,7 @@ from devices.errors import BadInput
 from devices.ev import slack_s
 from devices.fleet import step
 from devices.parameters import FleetParameters
-from devices.specification import Mode, Permission
+from devices.specification import Kind, Mode, Permission
 from devices.state import FleetInputs, FleetState, StepFlows
 
 # A storage counts as idle below this share of its rating.
@@ -188,8 +188,9 @@ def _judge(
     is_sound = (
         ~np.isnan(batch.p_w[rows]) & is_finite & (batch.until_s[rows] > batch.from_s[rows]) & is_permission
     )
-    is_storage = params.is_storage[device]
-    is_sound &= ~is_storage | np.isfinite(batch.p_w[rows])
+    # What a limit may leave open, a power may not.
+    is_power = params.is_storage[device] | (params.kind[device] == Kind.TIE_PORT)
+    is_sound &= ~is_power | np.isfinite(batch.p_w[rows])
     verdict = np.select(
         [
             ~batch.is_authentic[rows],

@@ -3,13 +3,15 @@
 | kind | terminal | books |
 |---|---|---|
 | load | -served | sink = served; the rest of the demand is unserved |
-| solar | generated | source = generated; the rest of what is available is curtailed |
+| solar, generator | generated | source = generated; the rest of what is available is curtailed |
 | storage | follows the setpoint as far as ratings and energy allow | -stored_delta = terminal + loss |
 | absent vehicle | 0 | driving: sink, from its battery |
+| port of a tie | its setpoint | received: source, handed over: sink |
 | kinetic module | flywheel + bank | both storages' books together |
 
 A setpoint is the power asked of a storage, the largest withdrawal allowed to a load (-inf: all) and the
-largest injection allowed to a source (inf: all).
+largest injection allowed to a source (inf: all). A port of a direct-current tie passes on exactly its setpoint:
+whoever sets the ports of one tie sees to it that they agree.
 """
 
 from dataclasses import replace
@@ -25,7 +27,7 @@ from devices.parameters import FleetParameters
 from devices.promise import sustainable_w
 from devices.specification import Kind, Mode
 from devices.state import FleetInputs, FleetState, StepFlows
-from devices.storage import StorageUnits, UnitState, transfer
+from devices.storage import StorageUnits, UnitState, source_at, transfer
 
 SECONDS_PER_HOUR: Final = 3600.0
 SHORTEST_STEP_S: Final = 0.001
@@ -64,6 +66,7 @@ def step(
     flows = StepFlows(*np.zeros((8, n)))
     deferred = _step_loads(params, state, inputs, setpoint_w, dt_s, flows)
     _step_solar(params, inputs, setpoint_w, dt_s, flows)
+    _step_ports(params, setpoint_w, dt_s, flows)
     p_w = flows.terminal_wh * (SECONDS_PER_HOUR / dt_s)
     changed = replace(state, p_w=p_w, deferred_wh=deferred)
     return _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows), flows
@@ -149,6 +152,14 @@ def _step_solar(
     flows.source_wh[rows] = generated * dt_h
     flows.terminal_wh[rows] = flows.source_wh[rows]
     flows.curtailed_wh[rows] = (available - generated) * dt_h
+
+
+def _step_ports(params: FleetParameters, setpoint_w: FloatArray, dt_s: float, flows: StepFlows) -> None:
+    rows = params.port_rows
+    passed_wh = setpoint_w[rows] * (dt_s / SECONDS_PER_HOUR)
+    flows.terminal_wh[rows] = passed_wh
+    flows.source_wh[rows] = np.maximum(passed_wh, 0.0)
+    flows.sink_wh[rows] = np.maximum(-passed_wh, 0.0)
 
 
 def _step_storages(
@@ -294,6 +305,31 @@ def _step_buffers(
         buffer_wh=_with(before.buffer_wh, rows, done.energy_wh),
         buffer_temp_c=_with(before.buffer_temp_c, rows, done.temp_c),
     )
+
+
+def source_power_w(params: FleetParameters, state: FleetState, p_w: FloatArray) -> FloatArray:
+    """Return what terminal powers take out of the stores now, converter and resistance included, (n,) W.
+
+    Parameters
+    ----------
+    p_w : (n,) float64
+        At the terminals; of a kinetic module the flywheel's part. What is no storage: 0.
+    """
+    drawn = np.zeros(params.n_devices)
+    if params.units.table.size:
+        rows = params.storage_rows
+        now = _unit_state(params, state)
+        drawn[rows], _ = source_at(
+            params.tables,
+            params.converters,
+            params.units,
+            now.capacity_wh,
+            now.energy_wh,
+            now.temp_c,
+            now.resistance_factor,
+            np.clip(p_w[rows], -params.units.rated_w, params.units.rated_w),
+        )
+    return drawn
 
 
 def deliverable_w(

@@ -11,7 +11,7 @@ from devices.catalogue import shipped_tables
 from devices.converter import SHIPPED_CONVERTERS, ConverterTables
 from devices.errors import BadSpecification
 from devices.kinetic import BUFFER_TARGET_PU
-from devices.specification import STORAGE_KINDS, DeviceSpec, Kind, StorageSpec
+from devices.specification import SOURCE_KINDS, STORAGE_KINDS, DeviceSpec, Kind, StorageSpec
 from devices.storage import StorageUnits
 from devices.storage_tables import StorageTables
 
@@ -33,10 +33,10 @@ class FleetParameters:
         Of the main storage; 0 without.
     initial_wh, buffer_initial_wh : (n,) float64
     p_charge_max_w, p_discharge_max_w : (n,) float64
-        Terminal limits of storages; loads: (inf, 0), solar: (0, inf).
+        Terminal limits of storages; loads: (inf, 0), sources: (0, inf), ports: (0, 0).
     low_threshold_pu, high_threshold_pu, ramp_w_per_s, safe_p_w : (n,) float64
     impedance_share, current_share, thermal_time_s, recovery_time_s, p_max_w : (n,) float64
-    storage_rows, load_rows, solar_rows, kinetic_rows : rows of the kinds
+    storage_rows, load_rows, solar_rows, port_rows, kinetic_rows : rows of the kinds; solar_rows: all sources
     vehicle_rows : (k,) int64
     kinetic_in_storage, vehicle_in_storage : (k,) int64
         Places of those devices among the storages.
@@ -70,6 +70,7 @@ class FleetParameters:
     storage_rows: Rows
     load_rows: Rows
     solar_rows: Rows
+    port_rows: Rows
     kinetic_rows: Rows
     vehicle_rows: IntArray
     vehicle_in_storage: IntArray
@@ -133,10 +134,11 @@ def build_fleet(
     kind = np.asarray([s.kind for s in specs], dtype=np.int64)
     is_storage = np.isin(kind, [int(k) for k in STORAGE_KINDS])
     is_kinetic = kind == Kind.KINETIC_MODULE
-    is_solar = kind == Kind.SOLAR
-    is_load = ~is_storage & ~is_solar
+    is_solar = np.isin(kind, [int(k) for k in SOURCE_KINDS])
+    is_port = kind == Kind.TIE_PORT
+    is_load = ~is_storage & ~is_solar & ~is_port
     main = [s.storage for s in specs]
-    unlimited = np.where(is_storage, 0.0, np.where(is_solar, np.inf, -np.inf))
+    unlimited = np.where(is_storage | is_port, 0.0, np.where(is_solar, np.inf, -np.inf))
     safe = np.asarray([np.nan if s.safe_p_w is None else s.safe_p_w for s in specs], dtype=np.float64)
 
     def of(field: str) -> FloatArray:
@@ -144,7 +146,7 @@ def build_fleet(
 
     def of_storage(field: str, load: float = 0.0, solar: float = 0.0) -> FloatArray:
         values = np.asarray([0.0 if u is None else getattr(u, field) for u in main], dtype=np.float64)
-        return np.where(is_storage, values, np.where(is_solar, solar, load))
+        return np.where(is_storage | is_port, values, np.where(is_solar, solar, load))
 
     return FleetParameters(
         names=tuple(s.name for s in specs),
@@ -170,6 +172,7 @@ def build_fleet(
         storage_rows=rows_where(is_storage),
         load_rows=rows_where(is_load),
         solar_rows=rows_where(is_solar),
+        port_rows=rows_where(is_port),
         kinetic_rows=rows_where(is_kinetic),
         vehicle_rows=np.flatnonzero(kind == Kind.VEHICLE),
         vehicle_in_storage=np.flatnonzero(kind[is_storage] == Kind.VEHICLE),

@@ -22,6 +22,8 @@ class Kind(IntEnum):
     KINETIC_MODULE = 7
     VEHICLE = 8
     PDU_MODULE = 9
+    GENERATOR = 10
+    TIE_PORT = 11
 
 
 STORAGE_KINDS = frozenset(
@@ -35,6 +37,9 @@ STORAGE_KINDS = frozenset(
         Kind.PDU_MODULE,
     }
 )
+
+
+SOURCE_KINDS = frozenset({Kind.SOLAR, Kind.GENERATOR})
 
 
 class Priority(IntEnum):

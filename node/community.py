@@ -45,6 +45,7 @@ from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
 from node.store.unit_of_work import Store
 from node.supplier import Supplier
+from node.tied_racks import rack_control, ride_terms
 from node.wiring import voltage_control
 
 
@@ -283,6 +284,9 @@ def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> D
         interval_s=scenario.interval_s,
         microgrids=microgrid_terms(scenario, topology),
         voltage=voltage_control(plant, optimises=optimises),
+        # The twin without taps compares wires, not transfers.
+        racks=rack_control(scenario, plant) if optimises else None,
+        ride=ride_terms(scenario, plant),
     )
 
 

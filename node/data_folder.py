@@ -41,6 +41,7 @@ from node.store import (  # noqa: F401  (tables register themselves)
     tables_devices,
     tables_frequency,
     tables_market,
+    tables_racks,
     tables_voltage,
 )
 from node.store.tables_devices import devices, nodes

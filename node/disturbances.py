@@ -52,8 +52,8 @@ def silent_rows(silences: tuple[MeterSilence, ...], at_s: float) -> frozenset[in
 
 
 def during(failures: tuple[Disturbance, ...], start_s: float, end_s: float) -> tuple[Disturbance, ...]:
-    """Return the failures that touch `[start_s, end_s)`."""
-    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) > start_s)
+    """Return the failures that touch `[start_s, end_s)`, or end as it begins."""
+    return tuple(f for f in failures if begins_s(f) < end_s and _end_s(f) >= start_s)
 
 
 def begins_s(failure: Disturbance) -> float:

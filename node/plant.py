@@ -24,6 +24,7 @@ from node.scenario import (
     Device,
     ElectricVehicle,
     Flywheel,
+    Generator,
     KineticModule,
     Participant,
     PowerDeliveryUnit,
@@ -190,11 +191,12 @@ def build(scenario: Scenario) -> Plant:
     share: list[float] = []
     lends: list[bool] = []
     cars: dict[int, ElectricVehicle] = {}
+    tied = {name for cable in (scenario.ties.cables if scenario.ties else ()) for name in cable.between}
     for row, participant in enumerate(scenario.participants):
-        for spec, part, device in _devices_of(participant):
+        for spec, part, device in _devices_of(participant, has_port=participant.id in tied):
             if isinstance(device, ElectricVehicle):
                 cars[len(specs)] = device
-            lends.append(device is not None and not isinstance(device, ElectricVehicle) and device.lends)
+            lends.append(bool(getattr(device, "lends", False)))
             specs.append(spec)
             owner.append(row)
             share.append(part)
@@ -215,7 +217,9 @@ def build(scenario: Scenario) -> Plant:
     )
 
 
-def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Device | None]]:
+def _devices_of(
+    participant: Participant, *, has_port: bool = False
+) -> list[tuple[DeviceSpec, float, Device | None]]:
     """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
     found: list[tuple[DeviceSpec, float, Device | None]] = []
     load = participant.load
@@ -239,6 +243,8 @@ def _devices_of(participant: Participant) -> list[tuple[DeviceSpec, float, Devic
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
         found += [(spec, 0.0, device) for spec in _storages(device)]
+    if has_port:
+        found.append((DeviceSpec(name=f"{participant.id}.tie", kind=Kind.TIE_PORT), 0.0, None))
     return found
 
 
@@ -268,6 +274,8 @@ def _storages(device: Device) -> list[DeviceSpec]:
             return [_battery(device, Kind.VEHICLE, Converter.SINAMICS, INVERTER_RAMP_S, Priority.LOW)]
         case PowerDeliveryUnit():
             return _modules(device)
+        case Generator():
+            return [DeviceSpec(name=device.id, kind=Kind.GENERATOR, p_max_w=device.p_max_w)]
         case Flywheel():
             full = device.capacity_wh / (1 - (device.speed_min_rpm / device.speed_max_rpm) ** 2)
             return [_rotating_or_bank(device, Kind.FLYWHEEL, StorageKind.FLYWHEEL, full, INVERTER_RAMP_S)]
@@ -389,6 +397,8 @@ _KIND_NAMES = {
     Kind.KINETIC_MODULE: "kinetic",
     Kind.VEHICLE: "ev",
     Kind.PDU_MODULE: "pdu_module",
+    Kind.GENERATOR: "generator",
+    Kind.TIE_PORT: "tie",
 }
 
 

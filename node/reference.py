@@ -69,9 +69,9 @@ class Reference:
         share = room_w / np.where(total_w > 0, total_w, 1.0)[owner]
         wanted_w = np.clip(need_w[owner], -total_w[owner], total_w[owner]) * share
         setpoint = np.where(is_battery, wanted_w, setpoint)
-        setpoint = np.where(fleet.kind == Kind.SOLAR, np.inf, setpoint)
-        is_load = fleet.capacity_wh <= 0
-        return np.where(is_load & (fleet.kind != Kind.SOLAR), -np.inf, setpoint)
+        setpoint[fleet.solar_rows] = np.inf
+        setpoint[fleet.load_rows] = -np.inf
+        return setpoint
 
     def _charging_w(self, low_w: FloatArray, dt_s: float) -> FloatArray:
         """Return the charging power towards what each store shall hold, as negative numbers."""

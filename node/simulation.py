@@ -41,8 +41,8 @@ from node.disturbances import (
     silent_rows,
 )
 from node.founding import install_calls
-from node.hub import device_records
-from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule, SupplyFailure
+from node.hub import device_records, rack_journal
+from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
@@ -50,6 +50,7 @@ from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
+from node.tied_racks import first_world
 from node.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
@@ -87,7 +88,7 @@ class Simulation:
         self._length_s = community.scenario.interval_s
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
-        self._world = community.dispatch.first_world()
+        self._world = first_world(community)
         self._flexibility = community.flexibility
         self._frequency = community.frequency
         self._saved_plan = b""
@@ -196,6 +197,7 @@ class Simulation:
         start_s, end_s = grid.start_s(interval), grid.end_s(interval)
         community.clock.advance_to(start_s)
         with self.times.of("agents"):
+            community.agents.take_out(self._health.is_fit)
             aim = community.agents.begin(interval, self._world.fleet)
         for due in community.schedule.rounds_due(start_s, end_s):
             self._hold(due, interval, aim)
@@ -268,16 +270,6 @@ class Simulation:
         grid = self.community.scenario.grid
         return float(grid.start_s(interval)), float(grid.end_s(interval))
 
-    def _out_before(self, interval: int) -> frozenset[str]:
-        """Return the nodes whose supply was lost already when the interval began."""
-        start_s, _ = self._span_s(interval)
-        names = self.community.plant.topology.ids
-        return frozenset(
-            names[f.node]
-            for f in self._failures
-            if isinstance(f, SupplyFailure) and f.start_s < start_s < f.end_s
-        )
-
     def _targets(self, aim: Aim) -> FloatArray:
         """Return each account's target; accounts without storage just follow load and sun."""
         plant = self.community.plant
@@ -304,9 +296,11 @@ class Simulation:
                 outcome,
                 community.plant.topology,
                 FIRST_ACCOUNT,
-                was_out=self._out_before(interval),
             )
             self._health.record(connection, interval)
+            if outcome.racks is not None and community.dispatch.racks is not None:
+                accounts = community.dispatch.racks.ties.account + FIRST_ACCOUNT
+                rack_journal.record(connection, interval, outcome.racks, accounts)
             self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)

@@ -24,6 +24,7 @@ from node.agent.strategy import (
     Outlook,
     Recovery,
     Schedule,
+    StorageCalendar,
     StorageFleet,
     StoragePlan,
     carry_load_error,
@@ -130,6 +131,7 @@ class AgentFleet:
         self._plan: StoragePlan | None = None
         self._held: tuple[Held, ...] = ()
         self._recoveries: tuple[Recovery, ...] = ()
+        self._is_fit = np.ones(plant.storages.size, np.bool_)
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
         self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
         gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
@@ -162,7 +164,7 @@ class AgentFleet:
         if self._plan is None or at % every == 0 or at >= self._plan.first + self._plan.n_intervals:
             self._plan = self._plan_storages(self._outlook(at, range(at, at + self._n_horizon)), usable, at)
         outlook = self._outlook(at, range(at, at + 1))
-        is_present = storage_view.calendar(self._plant, range(at, at + 1)).is_present[:, 0]
+        is_present = self._calendar(range(at, at + 1)).is_present[:, 0]
         return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
@@ -175,7 +177,7 @@ class AgentFleet:
         assert self._plan is not None  # `begin` has planned
         span = range(at, interval + 1)
         outlook = self._outlook(at, span)
-        days = storage_view.calendar(self._plant, span)
+        days = self._calendar(span)
         usable = storage_view.usable_wh(self._plant, state)
         for k in range(interval - at):
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
@@ -213,10 +215,21 @@ class AgentFleet:
             What a unit can reach in time; 0: it may not serve.
         """
         usable = storage_view.usable_wh(self._plant, state)
+        most_w = most_w * self._is_fit
         room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
         short, _ = self._supplier.prices(range(at, at + 1))
         energy_price = np.full(room.size, float(short[0]) + self._levy)
         return room, reserve_price_micro_per_kwh(self._storages, energy_price)
+
+    def take_out(self, is_fit: NDArray[np.bool_]) -> None:
+        """Learn which devices may be given duty, `(n_devices,)`: no others have to deliver for the rest."""
+        self._is_fit = is_fit[self._plant.storages]
+
+    def _calendar(self, span: range) -> StorageCalendar:
+        """Return when storages can be used: plugged in, and healthy as far as anybody knows now."""
+        days = storage_view.calendar(self._plant, span)
+        days.is_present[~self._is_fit] = False
+        return days
 
     def hold(self, held: Held, at: int | None = None, state: FleetState | None = None) -> None:
         """Keep a reserve that was sold free of the market, from the interval before its first to its last.
@@ -250,7 +263,7 @@ class AgentFleet:
         """Plan from a level; with what is held as reserve in an interval, if one is given."""
         storages = self._storages if reserve_at is None else self._at(reserve_at)
         span = range(outlook.first, outlook.first + outlook.n_intervals)
-        days = storage_view.calendar(self._plant, span)
+        days = self._calendar(span)
         return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
     def _outlook(self, at: int, span: range) -> Outlook:

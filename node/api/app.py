@@ -11,6 +11,7 @@ from node.api import (
     routes_members,
     routes_plant,
     routes_prices,
+    routes_racks,
 )
 from node.api.context import Context
 from node.community import Community
@@ -37,7 +38,7 @@ def create_app(community: Community) -> FastAPI:
     app.state.context = Context(community)
     problems.install(app)
     description.install(app)
-    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_chain, page):
+    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_racks, routes_chain, page):
         app.include_router(one.router)
     app.include_router(routes_chain.operations)
     return app

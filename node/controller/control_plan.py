@@ -50,6 +50,8 @@ class ControlPlan:
         Storages that also help nodes above their own connection.
     best_load_w : float64 (n_devices,)
         Power at which a storage's converter loses least per energy.
+    bridge : ReliefPlan
+        Who bridges the time that slow storages need: in an island whoever is fast, wherever it hangs.
     island : bool (n_nodes,)
         Nodes at or below a failed supply.
     """
@@ -69,6 +71,7 @@ class ControlPlan:
     best_load_w: FloatArray
     net: NetPlan
     relief: ReliefPlan
+    bridge: ReliefPlan
     island: NDArray[np.bool_]
 
     @property
@@ -119,6 +122,7 @@ def plan_control(
     export_class = np.where(params.is_storage, ExportClass.STORAGE, ExportClass.SOLAR).astype(np.int64)
     shared_depth = tree.depth[connection]
     lending = np.zeros(n, np.bool_) if lends is None else lends & params.is_storage
+    relief = _plan_helpers(tree, node_of_device, is_vehicle, storage, np.where(lending, 0, shared_depth))
     return ControlPlan(
         tree=tree,
         params=params,
@@ -134,7 +138,8 @@ def plan_control(
         weight=np.ones(n),
         best_load_w=best_load_w(params),
         net=plan_net(tree, node_of_device, account_of_device, import_class, export_class),
-        relief=_plan_helpers(tree, node_of_device, is_vehicle, storage, np.where(lending, 0, shared_depth)),
+        relief=relief,
+        bridge=relief,
         island=np.zeros(tree.n_nodes, np.bool_),
     )
 
@@ -186,5 +191,6 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
             cut_off, plan.node_of_device, plan.account_of_device, plan.import_class, plan.export_class
         ),
         relief=_plan_helpers(frugal, plan.node_of_device, is_vehicle, plan.storage, reach),
+        bridge=_plan_helpers(cut_off, plan.node_of_device, is_vehicle, plan.storage, reach),
         island=island,
     )

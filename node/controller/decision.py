@@ -4,12 +4,12 @@
 |---|---|
 | 1 | loads want their demand, the sun what is available, vehicles and storages their plans |
 | 2 | storages move off their plans to keep their account on target (`tracking`) |
-| 3 | a grid event adds its shares (`swarm`) |
+| 3 | a grid event adds its shares (`swarm`), ties their transfers (`ties`) |
 | 4 | storages take an overload on themselves before anybody is cut (`relief`) |
 | 5 | capacities and priorities cut the rest (`netting`, `allocation`) |
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,9 @@ from node.controller.control_plan import ControlPlan
 from node.controller.netting import NetGrant, allocate_net
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
-from node.controller.relief import relieve
+from node.controller.relief import Relief, relieve
 from node.controller.swarm import share_event
+from node.controller.ties import TieOrder
 from node.controller.tracking import required_power_w, track
 from node.controller.virtual_battery import concentrate
 
@@ -31,6 +32,8 @@ FIRMWARE_STEP_S = 0.01
 MILLI = 1_000.0
 # Powers closer than this are the same to a person who reads a reason.
 SAME_POWER_W = 1.0
+# Allocation works in whole milliwatts.
+SAME_GRANT_W = 5e-4
 # A device that asked for energy gets it over at least this time, however short the interval's rest is.
 REQUEST_TIME_S = 60.0
 
@@ -45,6 +48,15 @@ class Call:
     members: BoolArray  # (n_devices,)
     p_min_w: FloatArray  # (n_devices,)
     p_max_w: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOff:
+    """Loads that are kept off, why (`Reason`), and the node it is about; arrays (n_devices,)."""
+
+    is_off: BoolArray
+    reason: IntArray
+    node: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,13 @@ class Period:
         Vehicles that would not be ready at departure if they waited for the next interval.
     calls : tuple of Call
     is_healthy : bool (n_devices,)
+    tie : TieOrder or None
+        Transfers over direct-current ties; made as a whole or not at all.
+    surge_w : float64 (n_devices,) or None
+        What islands' storages can give for some seconds, while slower ones ramp up; `p_max_w` is what they hold for as
+        long as the island has to last. None: there is no island.
+    off : KeptOff or None
+        Loads that stay off while an island rides through.
     """
 
     state: FleetState
@@ -82,6 +101,9 @@ class Period:
     must_charge: BoolArray
     calls: tuple[Call, ...]
     is_healthy: BoolArray
+    tie: TieOrder | None = None
+    off: KeptOff | None = None
+    surge_w: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +147,19 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     reason = np.full(params.n_devices, Reason.FOLLOW, np.int64)
     wanted = period.inputs.solar_available_w - wanted_load_w(plan, period)
     wanted *= period.inputs.is_present & period.is_healthy
+    if period.off is not None:
+        wanted[period.off.is_off] = 0.0
     low = np.where(period.is_healthy, period.p_min_w, 0.0)
     high = np.where(period.is_healthy, period.p_max_w, 0.0)
     base = _plan_storages(plan, period, wanted, low, high, reason)
     event = _answer_calls(plan, period, base, low, high)
     asked = base + event
     reason[event != 0.0] = Reason.GRID_EVENT
+    if period.tie is not None:
+        asked = _move(period.tie, asked, low, high, reason)
     can_wait = np.where(params.kind == Kind.VEHICLE, np.maximum(-asked, 0.0), 0.0)
     helper = plan.relief.helper
-    relief = relieve(plan.relief, asked, low[helper], high[helper], can_wait)
+    relief = _relieve(plan, period, asked, low[helper], high[helper], can_wait)
     is_helping = relief.relieved_node != NO_NODE
     reason[is_helping] = Reason.RELIEF
     reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
@@ -144,9 +170,21 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     is_cut = grant.limiting_node != NO_NODE
     reason[is_cut] = _why_cut(plan, relief.p_w, grant)[is_cut]
     granted = grant.p_milli_w / MILLI
+    if period.tie is not None:
+        moved = period.tie.port_w != 0.0
+        if np.any(np.abs(granted - period.tie.port_w)[moved] > SAME_GRANT_W):
+            # What one end cannot draw the other cannot get. Storages go on: where they have to ramp up first, because
+            # the donor's feed has no room for both, ports follow once that flow is assured.
+            waits = replace(period.tie, port_w=np.zeros_like(period.tie.port_w))
+            return decide(plan, replace(period, tie=waits))
+        node = np.where((node == NO_NODE) & (reason == period.tie.reason), period.tie.partner, node)
     setpoint = granted.copy()
-    is_free = ~params.is_storage & ~is_cut
-    setpoint[is_free] = np.where(params.kind[is_free] == Kind.SOLAR, np.inf, -np.inf)
+    is_free = ~params.is_storage & ~is_cut & (params.kind != Kind.TIE_PORT)
+    if period.off is not None:
+        off = period.off.is_off
+        is_free &= ~off
+        reason[off], node[off] = period.off.reason[off], period.off.node[off]
+    setpoint[is_free] = np.where(np.isinf(params.p_discharge_max_w[is_free]), np.inf, -np.inf)
     is_shared = (node != NO_NODE) & (plan.tree.depth[node] < plan.shared_depth)
     # An event that asks for less export takes from the position too; one that asks for more does not.
     taken = np.where(is_shared | in_island, np.maximum(base - granted, 0.0), np.maximum(-event, 0.0))
@@ -154,6 +192,31 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     is_lent = is_helping & (plan.tree.depth[relief.relieved_node] < plan.shared_depth)
     lent = np.where(is_lent, np.clip(granted - asked, 0.0, np.maximum(relief.p_w - asked, 0.0)), 0.0)
     return Decision(setpoint, relief.p_w, granted, reason, node, granted - base, event_w, taken, lent)
+
+
+def _relieve(
+    plan: ControlPlan,
+    period: Period,
+    asked: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    can_wait: FloatArray,
+) -> Relief:
+    """Let storages take overloads on themselves; in an island fast ones bridge the time that slow ones need."""
+    if period.surge_w is None:
+        return relieve(plan.relief, asked, low, high, can_wait)
+    helper, p_now = plan.relief.helper, period.state.p_w[plan.relief.helper]
+    in_island = plan.island[plan.node_of_device[helper]]
+    # What is assured of a slow one is all that loads may lean on now; it goes on from there in the next period.
+    reach = p_now + plan.params.ramp_w_per_s[helper] * FIRMWARE_STEP_S
+    lasting = relieve(plan.relief, asked, low, np.where(in_island, np.minimum(high, reach), high), can_wait)
+    surge = np.where(period.is_healthy, period.surge_w, 0.0)[helper]
+    more = np.where(in_island, np.minimum(surge, reach), high)
+    bridged = relieve(plan.bridge, lasting.p_w, low, np.maximum(more, lasting.p_w[helper]), can_wait)
+    return Relief(
+        bridged.p_w,
+        np.where(bridged.relieved_node != NO_NODE, bridged.relieved_node, lasting.relieved_node),
+    )
 
 
 def no_decision(n_devices: int) -> Decision:
@@ -276,6 +339,16 @@ def _answer_calls(
         )
         event += np.copysign(shares / MILLI, call.requested_w)
     return event
+
+
+def _move(
+    tie: TieOrder, asked: FloatArray, low: FloatArray, high: FloatArray, reason: IntArray
+) -> FloatArray:
+    """Return powers with transfers over the ties, and write their reasons."""
+    takes_part = tie.partner != NO_NODE
+    reason[takes_part] = tie.reason[takes_part]
+    with_it = np.where(tie.storage_w != 0.0, np.clip(asked + tie.storage_w, low, high), asked)
+    return with_it + tie.port_w
 
 
 def _event_part(event: FloatArray, base: FloatArray, granted: FloatArray) -> FloatArray:

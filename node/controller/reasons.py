@@ -25,6 +25,10 @@ class Reason(IntEnum):
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
+    PROACTIVE = 19
+    GIVES_BACK = 20
+    RIDE_THROUGH = 21
+    SHUTDOWN = 22
     NO_VOLTAGE = 50
     SHED = 51
     PICK_UP = 52
@@ -51,6 +55,10 @@ _SENTENCES = {
     Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
+    Reason.PROACTIVE: "moves power to node {node} before its predicted overload",
+    Reason.GIVES_BACK: "gives back energy borrowed over the ties of node {node}",
+    Reason.RIDE_THROUGH: "kept off so that storages last until node {node} is supplied again",
+    Reason.SHUTDOWN: "shut down in order: the storages of node {node} are nearly empty",
     Reason.NO_VOLTAGE: "no voltage: the island at node {node} is not formed",
     Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
     Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, insert
 
-from node.hub.dispatch_records import Incident, IncidentKind, IntervalOutcome
+from node.hub.dispatch_records import IntervalOutcome
 from node.scenario import Topology
 from node.store.tables_devices import device_intervals, incidents, loans, node_intervals, setpoints
 
@@ -24,19 +24,12 @@ def record(
     outcome: IntervalOutcome,
     topology: Topology,
     first_account: int,
-    *,
-    was_out: frozenset[str] = frozenset(),
 ) -> None:
-    """Store an interval's outcome in the caller's transaction.
-
-    Parameters
-    ----------
-    was_out : names of the nodes whose supply was lost before the interval began already
-    """
+    """Store an interval's outcome in the caller's transaction."""
     _energies(connection, outcome)
     _nodes(connection, outcome, topology)
     _setpoints(connection, outcome, topology)
-    _incidents(connection, outcome, was_out)
+    _incidents(connection, outcome)
     _loans(connection, outcome, first_account)
 
 
@@ -88,7 +81,7 @@ def _setpoints(connection: Connection, outcome: IntervalOutcome, topology: Topol
         connection.execute(insert(setpoints), rows)
 
 
-def _incidents(connection: Connection, outcome: IntervalOutcome, was_out: frozenset[str]) -> None:
+def _incidents(connection: Connection, outcome: IntervalOutcome) -> None:
     rows = [
         {
             "interval": outcome.interval,
@@ -97,14 +90,10 @@ def _incidents(connection: Connection, outcome: IntervalOutcome, was_out: frozen
             "kind": incident.kind.name.lower(),
             "subject": incident.subject,
         }
-        for number, incident in enumerate(i for i in outcome.incidents if not _is_old(i, was_out))
+        for number, incident in enumerate(outcome.incidents)
     ]
     if rows:
         connection.execute(insert(incidents), rows)
-
-
-def _is_old(incident: Incident, was_out: frozenset[str]) -> bool:
-    return incident.kind is IncidentKind.SUPPLY_FAILED and incident.subject in was_out
 
 
 def _loans(connection: Connection, outcome: IntervalOutcome, first_account: int) -> None:

@@ -12,7 +12,9 @@ from node.controller.network import CapacityTree
 from node.errors import Permanent
 from node.hub.dispatch_clock import timeline
 from node.hub.dispatch_islands import IslandRun, first_states
+from node.hub.dispatch_racks import RackControl, RackRun
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
+from node.hub.dispatch_ride import RideRun, RideTerms
 from node.hub.dispatch_run import IntervalRun
 from node.hub.dispatch_state import World, first_world
 from node.hub.dispatch_voltage import VoltageControl, VoltageRun
@@ -42,6 +44,10 @@ class Dispatch:
         Storages that also help beyond their own connection when a shared node is overloaded or an island.
     interval_s : int
         Length of an interval; intervals start at whole multiples of it, unix time.
+    racks : RackControl or None
+        Racks joined by direct-current ties; the world has to carry their memory then.
+    ride : RideTerms or None
+        How islands are ridden through; None: storages carry what they can, by priority.
     microgrids : tuple of MicrogridTerms
         Nodes whose switch opens when the supply is lost, and what is below lives on as an island that is led.
     voltage : VoltageControl or None
@@ -58,6 +64,8 @@ class Dispatch:
         *,
         lends: BoolArray | None = None,
         interval_s: int = 900,
+        racks: RackControl | None = None,
+        ride: RideTerms | None = None,
         microgrids: tuple[MicrogridTerms, ...] = (),
         voltage: VoltageControl | None = None,
     ) -> None:
@@ -65,11 +73,13 @@ class Dispatch:
             tree, params, node_of_device, account_of_device, connection_of_account, lends
         )
         self.interval_s = interval_s
+        self.racks = racks
+        self.ride = ride
         self.microgrids = tuple(lay_out(self.plan, terms) for terms in microgrids)
         self.voltage = voltage
 
     def first_world(self) -> World:
-        """Return the world before the first interval."""
+        """Return the world before the first interval; tied racks have their memory from `RackControl`."""
         world = first_world(self.plan.params)
         return world if self.voltage is None else replace(world, voltage=self.voltage.first_state())
 
@@ -99,7 +109,8 @@ class Dispatch:
         self._check(schedule)
         start_s = interval * self.interval_s
         healthy = np.ones(plan.params.n_devices, np.bool_) if is_healthy is None else is_healthy
-        stops = timeline(start_s, self.interval_s, inputs, schedule)
+        more = () if self.racks is None else self.racks.stops_ms(start_s, self.interval_s)
+        stops = timeline(start_s, self.interval_s, inputs, schedule, more)
         islands = None
         if self.microgrids:
             before = world.islands or first_states(self.microgrids)
@@ -107,7 +118,9 @@ class Dispatch:
                 self.microgrids, plan, before, start_s, self.interval_s, schedule.island_ahead, healthy
             )
         grid = self._grid(world, schedule, start_s)
-        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid, islands)
+        racks = self._rack_run(world, start_s, stops.end_ms, healthy)
+        ride = None if self.ride is None else RideRun(self.ride, plan, start_s, world.ridden, healthy)
+        run = IntervalRun(plan, start_s, stops, world, inputs, schedule, healthy, grid, islands, racks, ride)
         after = run.run()
         ledger = run.ledger
         position_wh = schedule.target_export_wh if schedule.position_wh is None else schedule.position_wh
@@ -127,6 +140,7 @@ class Dispatch:
             n_periods=ledger.n_periods,
             n_coasts=ledger.n_coasts,
             incidents=tuple(run.incidents),
+            racks=None if racks is None else racks.outcome(),
             islands=() if islands is None else islands.outcomes(after.fleet),
             frequency=None if run.swarm is None else run.swarm.outcome(),
             voltage=None if grid is None else grid.outcome(),
@@ -138,6 +152,13 @@ class Dispatch:
         if schedule.ahead is None or world.voltage is None:
             raise BadSchedule("ahead: need what loads and sun of the day are expected to be, to keep voltage")
         return VoltageRun(self.voltage, world.voltage, start_s, schedule.ahead, self.interval_s)
+
+    def _rack_run(self, world: World, start_s: int, end_ms: int, healthy: BoolArray) -> RackRun | None:
+        if self.racks is None:
+            return None
+        if world.racks is None:
+            raise BadSchedule("racks are tied, and the world remembers none: begin with their history")
+        return RackRun(self.racks, world.racks, start_s, end_ms, healthy)
 
     def _check(self, schedule: Schedule) -> None:
         plan = self.plan

@@ -58,12 +58,30 @@ class Timeline:
         """Return the nodes without supply now, ascending."""
         return tuple(sorted({node for a, b, node in self.failed_ms if a <= now_ms < b}))
 
+    def failed_before(self) -> tuple[int, ...]:
+        """Return the nodes that had no supply when the interval before ended, ascending."""
+        return tuple(sorted({node for a, b, node in self.failed_ms if a < 0 <= b}))
+
+    def failed_since_ms(self, now_ms: int) -> dict[int, int]:
+        """Return since when each node without supply has had none."""
+        since: dict[int, int] = {}
+        for a, b, node in self.failed_ms:
+            if a <= now_ms < b:
+                since[node] = min(a, since.get(node, a))
+        return since
+
     def active_events(self, now_ms: int) -> tuple[int, ...]:
         """Return the rows of the grid events that are active now."""
         return tuple(row for row, (a, b) in enumerate(self.event_ms) if a <= now_ms < b)
 
 
-def timeline(start_s: float, length_s: int, inputs: IntervalInputs, schedule: Schedule) -> Timeline:
+def timeline(
+    start_s: float,
+    length_s: int,
+    inputs: IntervalInputs,
+    schedule: Schedule,
+    more_ms: tuple[int, ...] = (),
+) -> Timeline:
     """Collect all stops of an interval.
 
     Parameters
@@ -71,6 +89,8 @@ def timeline(start_s: float, length_s: int, inputs: IntervalInputs, schedule: Sc
     start_s : float
         Unix time of the interval's start.
     length_s : int
+    more_ms : tuple of int
+        Other moments at which the controller has to think again.
     """
 
     def ms(unix_s: float) -> int:
@@ -90,6 +110,7 @@ def timeline(start_s: float, length_s: int, inputs: IntervalInputs, schedule: Sc
     edges = {
         end,
         *input_from,
+        *more_ms,
         *(t for span in (*events, *silent) for t in span),
         *(t for f in failed for t in f[:2]),
     }

@@ -11,6 +11,7 @@ from devices.state import FleetInputs, StepFlows
 from node.controller.reasons import Reason, describe
 from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome
 from node.hub.island_records import IslandAhead, IslandOutcome
+from node.hub.rack_records import RackOutcome
 from node.hub.voltage_records import Ahead, VoltageOutcome
 
 FloatArray = NDArray[np.float64]
@@ -82,6 +83,10 @@ class IncidentKind(IntEnum):
     TAKEOVER = 0
     SUPPLY_FAILED = 1
     SUPPLY_BACK = 2
+    RIDE_THROUGH = 3
+    GENERATOR_ON = 4
+    SHUTDOWN_BEGUN = 5
+    SHUTDOWN_DONE = 6
     ISLAND_DETECTED = 10
     LEADER_ELECTED = 11
     ISLAND_FORMED = 12
@@ -98,7 +103,7 @@ class IncidentKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One entry of the event list: a takeover by the controller with a number, or a node's supply lost or back."""
+    """One entry of the event list: a takeover by the controller with a number, or what befell a node's supply."""
 
     kind: IncidentKind
     at_s: float
@@ -112,6 +117,14 @@ class Incident:
                 return f"supply of {self.subject} failed at {self.at_s}"
             case IncidentKind.SUPPLY_BACK:
                 return f"supply of {self.subject} is back at {self.at_s}"
+            case IncidentKind.RIDE_THROUGH:
+                return f"{self.subject} (planned at {self.at_s})"
+            case IncidentKind.GENERATOR_ON:
+                return f"generator of {self.subject} carries load from {self.at_s} on"
+            case IncidentKind.SHUTDOWN_BEGUN:
+                return f"orderly shutdown of {self.subject} begins at {self.at_s}"
+            case IncidentKind.SHUTDOWN_DONE:
+                return f"{self.subject} is shut down in order at {self.at_s}"
             case IncidentKind.VOLTAGE_LOW:
                 return f"voltage of {self.subject} below the band at {self.at_s}"
             case IncidentKind.VOLTAGE_HIGH:
@@ -247,6 +260,7 @@ class IntervalOutcome:
     incidents: tuple[Incident, ...] = field(default=())  # takeovers, islands, voltage, for the event list
     frequency: FrequencyOutcome | None = None  # what the swarm did about the grid's frequency
     voltage: VoltageOutcome | None = None  # where the scenario has lines
+    racks: RackOutcome | None = None  # None: no racks are tied
 
     @property
     def notes(self) -> tuple[str, ...]:

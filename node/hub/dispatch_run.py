@@ -21,13 +21,15 @@ from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
-from node.controller.decision import Call, Decision, Period, decide, no_decision
+from node.controller.decision import Call, Decision, KeptOff, Period, decide, no_decision
 from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
 from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_ledger import Ledger
+from node.hub.dispatch_racks import RackRun
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
+from node.hub.dispatch_ride import SURGE_S, RideRun
 from node.hub.dispatch_state import DispatchState, World
 from node.hub.dispatch_voltage import VoltageRun
 from node.hub.swarm_run import SwarmRun
@@ -38,6 +40,11 @@ LEASE_MS = 300_000
 RENEW_MS = 200_000
 # A burst that does not settle (a ramp of many minutes) goes on in coarse steps: ramps are exact in any step.
 LONGEST_BURST_PERIODS = 50
+# In an island slow storages advance by what is assured of them in each period, a tenth of their ramp.
+LONGEST_ISLAND_BURST_PERIODS = 300
+# The slowest inverters ramp for a second; until then an island's fast storages follow them step by step.
+ISLANDING_MS = 2_000
+FIRMWARE_MS = 10
 DEADBAND_PU = 1e-3
 DEADBAND_W = 0.05
 LIMIT_DEADBAND_W = 1.0
@@ -62,6 +69,8 @@ class IntervalRun:
         is_healthy: BoolArray,
         grid: VoltageRun | None = None,
         islands: IslandRun | None = None,
+        racks: RackRun | None = None,
+        ride: RideRun | None = None,
     ) -> None:
         self._normal_plan = self._plan = plan
         self._islands = islands
@@ -71,6 +80,7 @@ class IntervalRun:
         self._schedule = schedule
         self._is_healthy = is_healthy
         self._grid = grid
+        self._racks, self._ride = racks, ride
         self._fleet = world.fleet
         memory = world.dispatch
         self._sequence, self._fence = memory.sequence, memory.fence
@@ -81,9 +91,12 @@ class IntervalRun:
         self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
+        self._off: KeptOff | None = None
+        self._surge_w: FloatArray | None = None
         self._failed: tuple[int, ...] = ()
-        if islands is not None and islands.cut_nodes():
-            self._cut(tuple(sorted(islands.cut_nodes())))
+        cut = {*timeline.failed_before(), *(() if islands is None else islands.cut_nodes())}
+        if cut:
+            self._cut(tuple(sorted(cut)))
         self._decision = no_decision(plan.params.n_devices)
         self._is_settled = False
         self._burst_periods = 0
@@ -109,10 +122,11 @@ class IntervalRun:
         now_ms = 0
         was_silent = False
         while now_ms < self._timeline.end_ms:
-            stop_ms = self._timeline.next_stop_ms(now_ms)
-            if self._islands is not None:
-                stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
+            stop_ms = self._next_stop_ms(now_ms)
             is_silent = self._timeline.is_silent(now_ms)
+            if self._racks is not None:
+                # Meters measure whoever commands: the standby has listened too.
+                self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
             if was_silent and not is_silent:
                 self._fence += 1
                 at_s = self._start_s + now_ms / MS_PER_S
@@ -129,12 +143,24 @@ class IntervalRun:
         memory = DispatchState(
             self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
         )
-        islands = () if self._islands is None else tuple(self._islands.states)
+        world = World(
+            self._fleet,
+            memory,
+            islands=() if self._islands is None else tuple(self._islands.states),
+            racks=None if self._racks is None else self._racks.memory,
+            ridden=() if self._ride is None else self._ride.islands,
+        )
         if self._grid is None:
-            return World(self._fleet, memory, islands=islands)
+            return world
         self._grid.close()
         self.incidents += self._grid.incidents
-        return World(self._fleet, memory, self._grid.state(), islands)
+        return replace(world, voltage=self._grid.state())
+
+    def _next_stop_ms(self, now_ms: int) -> int:
+        stop_ms = self._timeline.next_stop_ms(now_ms)
+        if self._islands is not None:
+            stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
+        return stop_ms if self._ride is None else self._ride.next_stop_ms(now_ms, stop_ms)
 
     def act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
@@ -142,8 +168,15 @@ class IntervalRun:
         self._follow_taps(now_ms)
         inputs = self._seen(now_ms)
         is_swarm_due = self.swarm is not None and self.swarm.is_due(now_ms)
-        if self._limits is None or is_swarm_due:
-            self._measure_limits(now_ms, inputs)
+        if self._limits is None:
+            self._ride_through(now_ms, inputs)
+            inputs = self._seen(now_ms)
+            self._measure_limits(now_ms, stop_ms, inputs)
+            if self._racks is not None:
+                self._racks.decide(now_ms, stop_ms, inputs, self._fleet, self._plan.island)
+        elif is_swarm_due:
+            self._measure_limits(now_ms, stop_ms, inputs)
+        period_ms = self._period_ms(now_ms)
         decision = self._decide(self._period(now_ms, inputs))
         if self._grid is not None:
             decision = self._grid.curtail(decision, inputs, self._plan.params.kind)
@@ -164,15 +197,31 @@ class IntervalRun:
         if is_coast and self._grid is not None:
             self._grid.settle(now_ms, inputs, self._fleet, self._in_island())
             stop_ms = self._grid.due_ms(stop_ms)
-        dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(PERIOD_MS, stop_ms - now_ms)
+        dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(period_ms, stop_ms - now_ms)
         is_quiet, dt_ms = self._step(now_ms, inputs, dt_ms)
         if is_coast:
             self.ledger.n_coasts += 1
             return dt_ms
         self.ledger.n_periods += 1
         self._burst_periods += 1
-        self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= LONGEST_BURST_PERIODS
+        longest = LONGEST_ISLAND_BURST_PERIODS if self._failed else LONGEST_BURST_PERIODS
+        self._is_settled = (is_quiet and not has_moved.any()) or self._burst_periods >= longest
         return dt_ms
+
+    def _ride_through(self, now_ms: int, inputs: FleetInputs) -> None:
+        """Plan islands again."""
+        if self._ride is None:
+            return
+        failed = self._timeline.failed_since_ms(now_ms)
+        self._ride.follow(now_ms, failed, inputs, self._in_emergency())
+        self.incidents += self._ride.incidents
+        self._ride.incidents.clear()
+        self._off = KeptOff(*self._ride.kept_off(now_ms)) if failed else None
+
+    def _in_emergency(self) -> FleetState:
+        """Return the fleet with islands' storages free to use the owners' reserves: that is what they are for."""
+        in_island = self._plan.island[self._plan.node_of_device] & self._plan.params.is_storage
+        return replace(self._fleet, mode=np.where(in_island, Mode.EMERGENCY, self._fleet.mode))
 
     def _decide(self, period: Period) -> Decision:
         orders = None if self._islands is None else self._islands.orders()
@@ -187,6 +236,8 @@ class IntervalRun:
     def _seen(self, now_ms: int) -> FleetInputs:
         """Return what the world does to the devices now, the voltage they see with it."""
         inputs = self._inputs.steps[self._timeline.input_step(now_ms)]
+        if self._ride is not None:
+            inputs = self._ride.with_generators(now_ms, inputs)
         return inputs if self._grid is None else self._grid.see(inputs, self._fleet, self._in_island())
 
     def _in_island(self) -> BoolArray:
@@ -228,18 +279,20 @@ class IntervalRun:
         self._failed = failed
         self._plan = islanded(plan, np.array(failed, np.int64)) if failed else self._normal_plan
 
-    def _measure_limits(self, now_ms: int, inputs: FleetInputs) -> None:
+    def _measure_limits(self, now_ms: int, stop_ms: int, inputs: FleetInputs) -> None:
         """Ask what devices can hold until the interval ends, and until each active event ends.
 
         Asked at stops only: who holds no more than was promised keeps the promise alive.
         """
         fleet, params = self._fleet, self._plan.params
         if self._failed:
-            # An island may use the owners' reserves: that is what they are for.
-            in_island = self._plan.island[self._plan.node_of_device] & params.is_storage
-            fleet = replace(fleet, mode=np.where(in_island, Mode.EMERGENCY, fleet.mode))
+            fleet = self._in_emergency()
         self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
+        if self._failed and self._ride is not None:
+            stop_s = (stop_ms - now_ms) / MS_PER_S
+            left_s = self._ride.horizon_s(now_ms, stop_s)
+            self._surge_w = deliverable_w(params, fleet, inputs, SURGE_S)[1]
         self._limits = deliverable_w(params, fleet, inputs, left_s)
         self._must_charge[params.vehicle_rows] = self._is_late(inputs, left_s)
         calls = []
@@ -260,6 +313,11 @@ class IntervalRun:
         units = params.units.take(params.vehicle_in_storage)
         stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
         return slack_s(self._fleet.energy_wh[rows], required_wh, departs_in_s, stored_w) < left_s
+
+    def _period_ms(self, now_ms: int) -> int:
+        """Return how long a control period is: as short as a firmware step where an island has to find its balance."""
+        since = self._timeline.failed_since_ms(now_ms).values() if self._ride is not None else ()
+        return FIRMWARE_MS if any(now_ms - at < ISLANDING_MS for at in since) else PERIOD_MS
 
     def _period(self, now_ms: int, inputs: FleetInputs) -> Period:
         assert self._limits is not None
@@ -282,6 +340,9 @@ class IntervalRun:
             must_charge=self._must_charge,
             calls=self._calls,
             is_healthy=self._is_healthy,
+            tie=None if self._racks is None else self._racks.tie,
+            off=self._off,
+            surge_w=self._surge_w if self._failed else None,
         )
 
     def _send(self, rows: IntArray, is_changed: BoolArray, decision: Decision, now_ms: int) -> None:
@@ -359,6 +420,8 @@ class IntervalRun:
             if self.swarm.has_news(answer_w):
                 self._log_answers(now_ms, setpoint_w)
         self._fleet, flows = step(self._plan.params, before, inputs, setpoint_w, dt_s)
+        if self._racks is not None:
+            self._racks.add_step(self._decision, before, flows, dt_s)
         self.ledger.add_step(flows, self._decision, dt_s)
         if self._islands is not None:
             self._islands.add_step(now_ms, dt_ms, self._fleet, flows)

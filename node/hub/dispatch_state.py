@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,13 @@ from devices.parameters import FleetParameters
 from devices.state import FleetState, initial_state, state_from_bytes, state_to_bytes
 from node.controller.microgrid import MicrogridState, states_from_bytes, states_to_bytes
 from node.errors import Permanent
+from node.hub.rack_records import RackMemory, memory_from_bytes
+from node.hub.ridden_island import Island
 from node.hub.voltage_records import VoltageState
 from node.hub.voltage_records import state_from_bytes as voltage_from_bytes
 
 _MAGIC = b"SYMWORLD"
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = {"setpoint_w": "<f8", "logged_w": "<f8", "reason": "<i8", "node": "<i8"}
 
 
@@ -57,13 +59,16 @@ class World:
     dispatch: DispatchState
     voltage: VoltageState | None = None
     islands: tuple[MicrogridState, ...] = ()
+    racks: RackMemory | None = None  # None: no racks are tied
+    ridden: tuple[Island, ...] = ()  # islands without a leader, on their way to a generator or a shutdown
 
     def to_bytes(self) -> bytes:
         """Return the world as bytes; equal worlds give equal bytes."""
         fleet, state = state_to_bytes(self.fleet), self.dispatch
         voltage = b"" if self.voltage is None else self.voltage.to_bytes()
         islands = states_to_bytes(self.islands) if self.islands else b""
-        fields_of = {
+        racks = b"" if self.racks is None else self.racks.to_bytes()
+        fields_of: dict[str, object] = {
             "fence": state.fence,
             "fleet_bytes": len(fleet),
             "n": int(state.setpoint_w.size),
@@ -74,9 +79,14 @@ class World:
             fields_of["voltage_bytes"] = len(voltage)
         if islands:
             fields_of["island_bytes"] = len(islands)
+        if racks:
+            fields_of["racks_bytes"] = len(racks)
+        if self.ridden:
+            fields_of["ridden"] = [astuple(island) for island in self.ridden]
         header = json.dumps(fields_of, separators=(",", ":")).encode()
         arrays = [np.ascontiguousarray(getattr(state, k), dtype=v).tobytes() for k, v in _ARRAYS.items()]
-        return b"".join([_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays, islands, voltage])
+        start = [_MAGIC, struct.pack("<I", len(header)), header, fleet, *arrays]
+        return b"".join([*start, islands, voltage, racks])
 
 
 def first_world(params: FleetParameters) -> World:
@@ -109,11 +119,11 @@ def world_from_bytes(data: bytes) -> World:
         header = json.loads(data[start:end])
         n, fleet_bytes, version = int(header["n"]), int(header["fleet_bytes"]), header["version"]
         sequence, fence = int(header["sequence"]), int(header["fence"])
-        island_bytes = int(header.get("island_bytes", 0))
-        voltage_bytes = int(header.get("voltage_bytes", 0))
+        sizes = [int(header.get(f"{part}_bytes", 0)) for part in ("island", "voltage", "racks")]
+        ridden = tuple(Island(*one) for one in header.get("ridden", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise BadWorld(f"checkpoint: header unreadable ({error})") from error
-    length = end + fleet_bytes + 8 * n * len(_ARRAYS) + island_bytes + voltage_bytes
+    length = end + fleet_bytes + 8 * n * len(_ARRAYS) + sum(sizes)
     if version != _VERSION or len(data) != length:
         raise BadWorld(f"checkpoint: version {version} with {len(data)} bytes does not fit this program")
     arrays = {}
@@ -122,12 +132,18 @@ def world_from_bytes(data: bytes) -> World:
         arrays[name] = np.frombuffer(data[at : at + 8 * n], dtype=kind).astype(kind[1:])
         at += 8 * n
     fleet = state_from_bytes(data[end : end + fleet_bytes])
+    parts = []
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size
     try:
-        islands = states_from_bytes(data[at : at + island_bytes]) if island_bytes else ()
-        voltage = voltage_from_bytes(data[at + island_bytes :]) if voltage_bytes else None
+        islands = states_from_bytes(parts[0]) if parts[0] else ()
+        voltage = voltage_from_bytes(parts[1]) if parts[1] else None
+        racks = memory_from_bytes(parts[2]) if parts[2] else None
     except ValueError as error:
         raise BadWorld(f"checkpoint: {error}") from error
-    return World(fleet, DispatchState(sequence=sequence, fence=fence, **arrays), voltage, islands)
+    said = DispatchState(sequence=sequence, fence=fence, **arrays)
+    return World(fleet, said, voltage, islands, racks, ridden)
 
 
 assert set(_ARRAYS) | {"sequence", "fence"} == {f.name for f in fields(DispatchState)}

@@ -15,6 +15,7 @@ from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_frequency as f
 from node.store import tables_market as m
+from node.store import tables_racks as r
 from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
@@ -44,6 +45,9 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    r.overloads,
+    r.transfers,
+    r.debts,
     f.frequency_intervals,
     f.frequency_members,
     f.frequency_steps,

@@ -115,6 +115,8 @@ def _flows(
     loss_wh = 0.0
     for kind, energy in by_kind.items():
         loss_wh += energy["loss_wh"]
+        if kind == "tie":
+            continue  # what one port hands over another receives
         if energy["source_wh"] > 0:
             flows.append((kind, "community", energy["source_wh"]))
         if energy["sink_wh"] > 0:

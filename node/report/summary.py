@@ -21,6 +21,8 @@ from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PI
 from node.report import queries
 from node.report.frequency import ServiceFigures, service_figures
 from node.report.operations import Operations, operations
+from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
+from node.report.racks import RackFigures, rack_figures
 from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -100,6 +102,7 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    racks: RackFigures
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
@@ -125,6 +128,7 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "racks": asdict(self.racks),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
@@ -218,6 +222,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        racks=rack_figures(connection, span),
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
@@ -248,6 +253,8 @@ def _energy_book(
     for kind, columns in by_kind.items():
         total = {name: float(values.sum()) for name, values in columns.items()}
         losses += total["loss_wh"]
+        if kind == "tie":
+            continue  # what one port hands over another receives
         if total["source_wh"] > 0:
             sources[kind] = total["source_wh"]
         if total["sink_wh"] > 0:
@@ -366,7 +373,7 @@ def _count(connection: Connection, column: Any, *where: Any) -> int:
     return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())
 
 
-DEFINITIONS: Mapping[str, str] = {
+DEFINITIONS: Mapping[str, str] = RACK_DEFINITIONS | {
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
     "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
     "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, voltage, zones
+from node.report import frequency, racks, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -87,7 +87,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
             sum(getattr(w, n) for w in summary.wishes) for n in ("met_milli_wh", "bought_milli_wh")
         )
         rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
-    rows += _operations(summary.operations)
+    rows += _operations(summary.operations) + racks.lines(summary.racks)
     rows += [_event(event) for event in summary.flexibility]
     rows += frequency.lines(summary.frequency)
     if summary.chain is not None:

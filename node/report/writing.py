@@ -1,5 +1,6 @@
 """Write a run's report: one HTML file with the figures, and everything behind it as CSV and JSON."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from node.report import (
     market_cost,
     plots,
     queries,
+    racks,
     terminal,
     voltage,
     wishes,
@@ -20,6 +22,9 @@ from node.report import (
 from node.report.plots import Figure
 from node.report.summary import DEFINITIONS, Summary, credits, kwh
 from node.scenario import Scenario
+
+# Heads and rows of text.
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
@@ -78,20 +83,26 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
         f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
         drawn,
-        {
-            "Figures": (("figure", "value"), terminal.figures(summary)),
-            "Bills, credits (negative: income)": (
-                terminal.BILL_HEADS,
-                [terminal.bill_row(bill) for bill in summary.bills],
-            ),
-            **zones.tables(summary.zones),
-            **wishes.tables(summary.wishes),
-            **({} if summary.voltage is None else voltage.tables(summary.voltage, scenario)),
-            **frequency.tables(summary.frequency, scenario.interval_s),
-            **cost_tables,
-        },
+        _tables(connection, scenario, summary) | cost_tables,
         dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
     return path
+
+
+def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dict[str, Table]:
+    """Return the report's tables by caption."""
+    found: dict[str, Table] = {
+        "Figures": (("figure", "value"), terminal.figures(summary)),
+        "Bills, credits (negative: income)": (
+            terminal.BILL_HEADS,
+            [terminal.bill_row(bill) for bill in summary.bills],
+        ),
+    }
+    found |= racks.tables(connection, summary.span, scenario.zone)
+    found |= zones.tables(summary.zones)
+    found |= wishes.tables(summary.wishes)
+    if summary.voltage is not None:
+        found |= voltage.tables(summary.voltage, scenario)
+    return found | frequency.tables(summary.frequency, scenario.interval_s)

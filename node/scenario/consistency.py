@@ -7,6 +7,7 @@ from node.scenario import microgrid_consistency, wishes
 from node.scenario.devices import (
     ElectricVehicle,
     Flywheel,
+    Generator,
     KineticModule,
     PowerDeliveryUnit,
     Supercapacitor,
@@ -35,6 +36,7 @@ def find_mistakes(scenario: Scenario) -> list[Mistake]:
         *_events(scenario),
         *_frequency(scenario),
         *_failures(scenario),
+        *_ties(scenario),
         *_faults(scenario),
         *(Mistake(*found) for found in microgrid_consistency.find_mistakes(scenario)),
         *_generated(scenario),
@@ -200,6 +202,8 @@ def _participants(scenario: Scenario) -> Iterator[Mistake]:
 def _devices(participant: Participant, where: Location) -> Iterator[Mistake]:
     for j, device in enumerate(participant.devices):
         at = (*where, "devices", j)
+        if isinstance(device, Generator):
+            continue
         if device.soc_start_pu < device.reserve_pu and not isinstance(device, ElectricVehicle):
             yield Mistake((*at, "soc_start_pu"), f"expected at least reserve_pu = {device.reserve_pu:g}")
         if isinstance(device, ElectricVehicle):
@@ -297,12 +301,32 @@ def _failures(scenario: Scenario) -> Iterator[Mistake]:
             yield Mistake((*where, "node"), f"expected the id of a network node, got {failure.node!r}")
 
 
+def _ties(scenario: Scenario) -> Iterator[Mistake]:
+    if scenario.ties is None:
+        return
+    people = {participant.id for participant in scenario.participants}
+    step_s = scenario.load_step_s or scenario.interval_s
+    if 3_600 % step_s:
+        yield Mistake(
+            ("load_step_s",), f"expected a divisor of an hour for forecasts of tied racks, got {step_s}"
+        )
+    if scenario.ties.lead_s >= step_s:
+        yield Mistake(("ties", "lead_s"), f"expected less than the load step of {step_s} s")
+    for i, cable in enumerate(scenario.ties.cables):
+        where: Location = ("ties", "cables", i, "between")
+        for name in cable.between:
+            if name not in people:
+                yield Mistake(where, f"expected ids of participants, got {name!r}")
+        if cable.between[0] == cable.between[1]:
+            yield Mistake(where, "expected two different participants")
+
+
 def _faults(scenario: Scenario) -> Iterator[Mistake]:
     storages = {
         device.id
         for participant in scenario.participants
         for device in participant.devices
-        if not isinstance(device, PowerDeliveryUnit)
+        if not isinstance(device, PowerDeliveryUnit | Generator)
     }
     for i, fault in enumerate(scenario.faults):
         where: Location = ("faults", i)

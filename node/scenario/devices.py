@@ -169,7 +169,23 @@ class Supercapacitor(Strict):
         return 0.5 * self.capacitance_f * (self.v_max_v**2 - self.v_min_v**2) / SECONDS_PER_HOUR
 
 
+class Generator(Strict):
+    """An emergency generator: it starts when its supply is lost and carries load `start_s` later."""
+
+    kind: Literal["generator"]
+    id: Name
+    p_max_w: Power
+    start_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+
+
 Device = Annotated[
-    Battery | BackupUnit | ElectricVehicle | PowerDeliveryUnit | Flywheel | KineticModule | Supercapacitor,
+    Battery
+    | BackupUnit
+    | ElectricVehicle
+    | PowerDeliveryUnit
+    | Flywheel
+    | KineticModule
+    | Supercapacitor
+    | Generator,
     Field(discriminator="kind"),
 ]

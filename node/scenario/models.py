@@ -26,10 +26,21 @@ from node.scenario.fields import (
 )
 from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
+from node.scenario.ties import RideThroughTerms, Ties
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
-    "home", "ev_owner", "office", "shop", "farm", "producer", "storage", "pdu", "rack", "flywheel"
+    "home",
+    "ev_owner",
+    "office",
+    "shop",
+    "farm",
+    "producer",
+    "storage",
+    "pdu",
+    "rack",
+    "flywheel",
+    "generator",
 ]
 NodeKind = Literal["substation", "feeder", "cable"]
 Count = Annotated[int, Field(ge=1)]
@@ -321,6 +332,8 @@ class Scenario(Strict):
     frequency: Frequency | None = None
     failures: tuple[Failure, ...] = ()
     faults: tuple[Fault, ...] = ()
+    ties: Ties | None = None
+    ride_through: RideThroughTerms | None = None
     microgrids: tuple[Microgrid, ...] = ()
     profiles: ProfileSources | None = None
     study: Study = Study()

@@ -121,7 +121,7 @@ MISTAKES = [
     ("capacity_wh: 10_000", "capacity_wh: .nan",
      "23:33: participants[0].devices[0].capacity_wh", "expected a finite number, got nan"),
     ("kind: battery", "kind: bttery", "23:10: participants[0].devices[0].kind",
-     "expected one of battery, bbu, ev, pdu, flywheel, kinetic, supercapacitor, got 'bttery'"),
+     "expected one of battery, bbu, ev, pdu, flywheel, kinetic, supercapacitor, generator, got 'bttery'"),
     ("    node: feeder", "    nod: feeder",
      "18:5: participants[0].nod", "unknown field; did you mean node?"),
     ("seed: 1", "seed: one", "2:1: seed", "expected a valid integer, got 'one'"),

@@ -124,3 +124,17 @@ def test_a_pdu_runs_few_of_its_modules_and_keeps_their_charge_even():
     assert Reason.BALANCED in c.reasons(outcome, "module-0")
     charge = c.world.fleet.soc_pu(c.params)[1:]
     assert charge.max() - charge.min() < 0.45
+
+
+def test_the_duty_of_an_unhealthy_unit_is_taken_over_by_the_accounts_others():
+    c = Community([[fixed_load("load"), home_battery("battery-1"), home_battery("battery-2")]])
+    healthy = np.array([True, False, True])
+    run = c.dispatch.run_interval
+    c.dispatch.run_interval = lambda i, w, x, s: run(i, w, x, s, healthy)  # type: ignore[method-assign]
+    outcome = c.run(
+        c.inputs(load=2_000), target_wh=[0.0], planned={"battery-1": 1_000.0, "battery-2": 1_000.0}
+    )
+    assert outcome.net_export_wh == pytest.approx([0.0], abs=0.01)
+    assert outcome.energies.terminal_wh[c.row("battery-1")] == 0.0
+    assert outcome.energies.terminal_wh[c.row("battery-2")] == pytest.approx(500.0, abs=0.01)
+    assert c.reasons(outcome, "battery-1")[0] is Reason.UNHEALTHY
