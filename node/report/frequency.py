@@ -107,12 +107,14 @@ def _figures(connection: Connection, scenario: Scenario, event: Any) -> ServiceF
         )
     ]
     delivered, asked = telemetry_milli_wh(connection, intervals, numbers)
-    is_record = ~steps["is_incident"].astype(bool)
+    is_record = ~steps["is_incident"].astype(bool) & (steps["asked_w"] != 0.0)
     error = np.abs(steps["given_w"] - steps["asked_w"])[is_record] / max(reserved_w, 1.0)
     length = steps["length_ms"][is_record]
     f0 = scenario.frequency.area.f0_hz
     f = f0 + steps["deviation_hz"]
-    incident = next((one for one in scenario.frequency.incidents), None) if (~is_record).any() else None
+    incident = (
+        next((one for one in scenario.frequency.incidents), None) if steps["is_incident"].any() else None
+    )
     alone = None if incident is None else f0 + float(_alone_hz(area_of(scenario), incident.loss_pu).min())
     inside = frequency_intervals.c.interval.between(event.first, event.last)
     after = range(event.last + 1, event.last + 1 + RECOVERY_S // scenario.interval_s)
