@@ -191,28 +191,19 @@ def _judge(
     # What a limit may leave open, a power may not.
     is_power = params.is_storage[device] | (params.kind[device] == Kind.TIE_PORT)
     is_sound &= ~is_power | np.isfinite(batch.p_w[rows])
-    verdict = np.select(
-        [
-            ~batch.is_authentic[rows],
-            batch.issuer[rows] != params.issuer[device],
-            ~is_sound | (batch.sequence[rows] < 0) | (batch.fence[rows] < 0),
-            batch.fence[rows] < known_fence,
-            same & (batch.sequence[rows] == known_sequence),
-            same & (batch.sequence[rows] < known_sequence),
-            batch.until_s[rows] <= now_s,
-        ],
-        [
-            Verdict.UNSIGNED,
-            Verdict.FOREIGN,
-            Verdict.MALFORMED,
-            Verdict.FENCED,
-            Verdict.DUPLICATE,
-            Verdict.STALE,
-            Verdict.EXPIRED,
-        ],
-        Verdict.ACCEPTED,
-    )
-    return verdict.astype(np.int64)
+    verdict = np.full(rows.size, Verdict.ACCEPTED, np.int64)
+    # The first reason counts, so it is written last.
+    for reason, applies in (
+        (Verdict.EXPIRED, batch.until_s[rows] <= now_s),
+        (Verdict.STALE, same & (batch.sequence[rows] < known_sequence)),
+        (Verdict.DUPLICATE, same & (batch.sequence[rows] == known_sequence)),
+        (Verdict.FENCED, batch.fence[rows] < known_fence),
+        (Verdict.MALFORMED, ~is_sound | (batch.sequence[rows] < 0) | (batch.fence[rows] < 0)),
+        (Verdict.FOREIGN, batch.issuer[rows] != params.issuer[device]),
+        (Verdict.UNSIGNED, ~batch.is_authentic[rows]),
+    ):
+        verdict[applies] = reason
+    return verdict
 
 
 def _keep(arrays: dict[str, FloatArray | IntArray], batch: Setpoints, rows: IntArray, now_s: float) -> None:

@@ -95,7 +95,7 @@ def clear(
     """
     if fee_micro_per_kwh < 0:
         raise ValueError(f"fee_micro_per_kwh is {fee_micro_per_kwh}: need a fee >= 0")
-    margin = cut(orders.limit_micro_per_kwh, orders.is_buy, orders.quantity_milli_wh, fee_micro_per_kwh)
+    margin = cut(orders, fee_micro_per_kwh)
     return AuctionResult(
         price_micro_per_kwh=price_inside(margin.low, margin.high, price_rule),
         low_micro_per_kwh=margin.low,

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from market.errors import BookInconsistent
 from market.largest_remainder import split
+from market.orders import OrderArrays
 
 # Rows per pass: 2**17 rows of 8 bytes are 1 MiB, about a second-level cache.
 BLOCK_ROWS: Final = 2**17
@@ -74,31 +75,18 @@ class _Rows:
         net += self.fee
         return net
 
-    def is_below(self, price: int) -> NDArray[np.bool_]:
-        """Tell whose net limit lies below a price."""
-        if self.fee == 0:
-            return self.limit < price
-        below_for_both: NDArray[np.bool_] = self.limit < price - self.fee
-        return below_for_both | (self.is_buy & (self.limit < price + self.fee))
-
     def among(self, rows: NDArray[np.int64]) -> "_Rows":
         """Return some of the rows, with net limits."""
         return _Rows(self.net(rows), self.is_buy[rows], self.quantity[rows], 0)
 
 
-def cut(
-    limit: NDArray[np.int64], is_buy: NDArray[np.bool_], quantity: NDArray[np.int64], fee: int = 0
-) -> Cut:
+def cut(orders: OrderArrays, fee: int = 0) -> Cut:
     """Fill the rows of a book at its margin.
 
     Parameters
     ----------
-    limit : NDArray[np.int64]
-        All-in limits, micro-credit per kWh, `(n_rows,)`.
-    is_buy : NDArray[np.bool_]
-        Sides, `(n_rows,)`.
-    quantity : NDArray[np.int64]
-        Energies >= 0, mWh, `(n_rows,)`.
+    orders : OrderArrays
+        The book: all-in limits, sides, energies.
     fee : int
         Fee of either side, micro-credit per kWh.
 
@@ -107,17 +95,22 @@ def cut(
     BookInconsistent
         If the energies sum to 2**62 mWh or more.
     """
-    book = _Rows(limit, is_buy, quantity, fee)
-    if limit.size >= SAMPLED_FROM:
+    check_total(orders, MAX_TOTAL_MILLI_WH)
+    book = _Rows(orders.limit_micro_per_kwh, orders.is_buy, orders.quantity_milli_wh, fee)
+    if len(orders) >= SAMPLED_FROM and _bound(orders) < MAX_TOTAL_MILLI_WH:
         for sigmas in WINDOW_SIGMAS:
             guessed = _cut_by_sample(book, sigmas)
             if guessed is not None:
                 return guessed
-    check_total(quantity, MAX_TOTAL_MILLI_WH)
     return _cut_by_histogram(book, demand=None)
 
 
-def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> None:
+def _bound(orders: OrderArrays) -> int:
+    """Return what the energies sum to at most, at no cost; the sum itself could wrap."""
+    return orders.largest_milli_wh * len(orders)
+
+
+def check_total(orders: OrderArrays, limit_milli_wh: int) -> None:
     """Refuse a book whose energy sums to a limit or more.
 
     Raises
@@ -125,11 +118,10 @@ def check_total(quantity_milli_wh: NDArray[np.int64], limit_milli_wh: int) -> No
     BookInconsistent
         Naming the limit.
     """
-    # The product bounds the sum at the price of one maximum; the sum itself could wrap.
-    n_orders = quantity_milli_wh.size
-    if n_orders == 0 or int(quantity_milli_wh.max()) * n_orders < limit_milli_wh:
+    if _bound(orders) < limit_milli_wh:
         return
-    halves = ((quantity_milli_wh >> 32).sum(), (quantity_milli_wh & (2**32 - 1)).sum())
+    quantity = orders.quantity_milli_wh
+    halves = ((quantity >> 32).sum(), (quantity & (2**32 - 1)).sum())
     total = (int(halves[0]) << 32) + int(halves[1])
     if total >= limit_milli_wh:
         raise BookInconsistent(f"quantity_milli_wh sums to {total} mWh: need less than {limit_milli_wh}")
@@ -140,7 +132,14 @@ def _blocks(n_rows: int) -> list[slice]:
 
 
 def _cut_by_sample(book: _Rows, sigmas: float) -> Cut | None:
-    """Return the cut if the margin lies in the window that a sample suggests, else None."""
+    """Return the cut if the margin lies in the window that a sample suggests, else None.
+
+    Notes
+    -----
+    Rows are told apart by their all-in limits alone, once for both sides: those below the window less the fee
+    have net prices below it, those above it plus the fee have net prices above it. What lies between is looked
+    at by net price, and a margin found among it counts only if its net price is inside the window.
+    """
     window = _window(book, sigmas)
     if window is None:
         return None
@@ -148,41 +147,31 @@ def _cut_by_sample(book: _Rows, sigmas: float) -> Cut | None:
     n_rows = book.quantity.size
     fills = np.empty(n_rows, dtype=np.int64)
     inside: list[NDArray[np.int64]] = []
-    parts: list[_Rows] = []
-    rest = filled = largest = 0
+    rest = filled = 0
     for rows in _blocks(n_rows):
-        block = _Rows(book.limit[rows], book.is_buy[rows], book.quantity[rows], book.fee)
-        largest = max(largest, int(block.quantity.max()))
-        is_below = block.is_below(first)
+        limit, is_buy = book.limit[rows], book.is_buy[rows]
+        is_below = limit < first - book.fee
         # +1: a sell taken, -1: a buy served; 0: a sell left, or a buy that is taken, that is, not served.
-        sign = is_below.view(np.int8) - block.is_buy.view(np.int8)
-        signed = np.multiply(block.quantity, sign, out=fills[rows])
+        sign = is_below.view(np.int8) - is_buy.view(np.int8)
+        signed = np.multiply(book.quantity[rows], sign, out=fills[rows])
         rest -= int(signed.sum())
         filled += int(np.abs(signed, out=signed).sum())
-        is_below ^= block.is_below(end)
-        found = np.flatnonzero(is_below)
-        inside.append(found + rows.start)
-        parts.append(block.among(found))
-    if largest * n_rows >= MAX_TOTAL_MILLI_WH:
-        return None  # The sums above may have wrapped.
-    window_rows = _join(parts)
+        is_below ^= limit < end + book.fee
+        inside.append(is_below.nonzero()[0] + rows.start)
+    at = np.concatenate(inside)
+    window_rows = book.among(at)
     if not 0 < rest <= int(window_rows.quantity.sum()):
         return None
     inner = _cut_by_histogram(window_rows, rest)
-    at = np.concatenate(inside)
+    if inner.low is None or not first <= inner.low < end:
+        return None
     filled += int(inner.fills.sum()) - int(fills[at].sum())
     fills[at] = inner.fills
-    high = inner.high if inner.high is not None else _lowest_from(book, end)
+    high = inner.high
+    if high is None or high >= end:  # a row outside may come before
+        beyond = _lowest_from(book, end)
+        high = beyond if high is None or beyond is None else min(high, beyond)
     return Cut(fills, inner.low, high, filled // 2)
-
-
-def _join(parts: list[_Rows]) -> _Rows:
-    return _Rows(
-        np.concatenate([part.limit for part in parts]),
-        np.concatenate([part.is_buy for part in parts]),
-        np.concatenate([part.quantity for part in parts]),
-        0,
-    )
 
 
 def _window(book: _Rows, sigmas: float) -> tuple[int, int] | None:
@@ -193,8 +182,9 @@ def _window(book: _Rows, sigmas: float) -> tuple[int, int] | None:
     base = int(net.min())
     shift = max(0, (int(net.max()) - base).bit_length() - LEVEL_BITS)
     taken = np.cumsum(np.bincount((net - base) >> shift, weights=weight))
-    demand = float(np.dot(weight, book.is_buy[sample].astype(np.float64)))
-    slack = sigmas * float(np.sqrt(np.dot(weight, weight)))
+    # Plain sums: a dot product of this length would wake the threads of the linear algebra library.
+    demand = float((weight * book.is_buy[sample]).sum())
+    slack = sigmas * float(np.sqrt((weight * weight).sum()))
     low, high = np.searchsorted(taken, [demand - slack, demand + slack])
     if low == 0 or high >= taken.size:
         return None

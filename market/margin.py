@@ -53,8 +53,10 @@ def order_exposure(is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: i
 
 def _sides(is_buy: bool, q: int, limit: int, short: int, dump: int) -> Sides:
     if is_buy:
-        return Sides(q * max(limit - short, 0), q * max(limit + dump, 0), q, 0)
-    return Sides(q * max(short - limit, 0), q * max(-limit - dump, 0), 0, q)
+        over, under = limit - short, limit + dump
+        return Sides(q * over if over > 0 else 0, q * under if under > 0 else 0, q, 0)
+    over, under = short - limit, -limit - dump
+    return Sides(q * over if over > 0 else 0, q * under if under > 0 else 0, 0, q)
 
 
 def interval_exposure_pico(
@@ -120,11 +122,19 @@ class _Interval:
     def sides(self, is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: int) -> Sides:
         return _sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh, self.short, self.dump)
 
-    def add(self, sides: Sides, sign: int = 1) -> None:
-        self.importing_pico += sign * sides[0]
-        self.exporting_pico += sign * sides[1]
-        self.buy_milli_wh += sign * sides[2]
-        self.sell_milli_wh += sign * sides[3]
+    def add(self, sides: Sides) -> None:
+        importing_pico, exporting_pico, buy_milli_wh, sell_milli_wh = sides
+        self.importing_pico += importing_pico
+        self.exporting_pico += exporting_pico
+        self.buy_milli_wh += buy_milli_wh
+        self.sell_milli_wh += sell_milli_wh
+
+    def remove(self, sides: Sides) -> None:
+        importing_pico, exporting_pico, buy_milli_wh, sell_milli_wh = sides
+        self.importing_pico -= importing_pico
+        self.exporting_pico -= exporting_pico
+        self.buy_milli_wh -= buy_milli_wh
+        self.sell_milli_wh -= sell_milli_wh
 
     def is_idle(self) -> bool:
         return not (self.buy_milli_wh or self.sell_milli_wh or self.position_milli_wh)
@@ -215,7 +225,7 @@ class AccountExposure:
         if known is None:
             return
         for sides in known.open.values():
-            known.add(sides, -1)
+            known.remove(sides)
         known.open.clear()
         for fill in fills:
             known.add(known.sides(*fill))
@@ -225,7 +235,7 @@ class AccountExposure:
     def book(self, interval: int, is_buy: bool, quantity_milli_wh: int, all_in_micro_per_kwh: int) -> None:
         """Note that a fill, or a piece of it, was settled: it moved the balance and is part of the position."""
         known = self._intervals[interval]
-        known.add(known.sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh), -1)
+        known.remove(known.sides(is_buy, quantity_milli_wh, all_in_micro_per_kwh))
         known.position_milli_wh += -quantity_milli_wh if is_buy else quantity_milli_wh
         self._update(known)
         self._forget_idle_end()
@@ -277,7 +287,7 @@ class AccountExposure:
             old = known.open.pop(lane, None)
             before.append(old)
             if old is not None:
-                known.add(old, -1)
+                known.remove(old)
             sides: Sides | None = None
             if instead is not None:
                 sides = instead[n]

@@ -159,7 +159,7 @@ def _check(orders: OrderArrays, node: NDArray[np.int64], tree: MarketTree) -> No
     if node.size and not 0 <= int(node.min()) <= int(node.max()) < tree.n_nodes:
         row = int(np.flatnonzero((node < 0) | (node >= tree.n_nodes))[0])
         raise BookInconsistent(f"node is {int(node[row])} in row {row}: nodes are 0..{tree.n_nodes - 1}")
-    check_total(orders.quantity_milli_wh, MAX_TOTAL_MILLI_WH)
+    check_total(orders, MAX_TOTAL_MILLI_WH)
 
 
 def _per_node(

@@ -1,6 +1,6 @@
 """Orders and fills: what is signed, what the auction sees, what clearing returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -12,6 +12,7 @@ from market.units import MAX_PRICE_MICRO_PER_KWH, MAX_QUANTITY_MILLI_WH
 MAX_LANES = 32
 MAX_INTERVAL = 2**24 - 1
 MAX_ACCOUNT = 2**32 - 1
+MAX_EPOCH = 2**24 - 1
 MAX_GROUP = 2**16 - 1
 
 
@@ -81,8 +82,10 @@ class Order:
         OrderRefused
             With the field that is out of range and its bounds.
         """
+        if self._fits():
+            return
         _bounded(self.account, 2, MAX_ACCOUNT, "account", RefusalReason.MALFORMED)
-        _bounded(self.epoch, 1, 2**24 - 1, "epoch", RefusalReason.WRONG_EPOCH)
+        _bounded(self.epoch, 1, MAX_EPOCH, "epoch", RefusalReason.WRONG_EPOCH)
         _bounded(self.lane, 0, MAX_LANES - 1, "lane", RefusalReason.LANE)
         _bounded(self.first, 0, MAX_INTERVAL, "first interval", RefusalReason.VALIDITY)
         _bounded(self.last, self.first, MAX_INTERVAL, "last interval", RefusalReason.VALIDITY)
@@ -93,6 +96,19 @@ class Order:
             MAX_PRICE_MICRO_PER_KWH,
             "limit (micro-credit per kWh)",
             RefusalReason.LIMIT,
+        )
+
+    def _fits(self) -> bool:
+        """Tell at once that plain integers are all in range, which nearly every order's are."""
+        return (
+            type(self.account) is type(self.epoch) is type(self.lane) is type(self.first) is int
+            and type(self.last) is type(self.quantity_milli_wh) is type(self.limit_micro_per_kwh) is int
+            and 2 <= self.account <= MAX_ACCOUNT
+            and 1 <= self.epoch <= MAX_EPOCH
+            and 0 <= self.lane < MAX_LANES
+            and 0 <= self.first <= self.last <= MAX_INTERVAL
+            and 0 <= self.quantity_milli_wh <= MAX_QUANTITY_MILLI_WH
+            and -MAX_PRICE_MICRO_PER_KWH <= self.limit_micro_per_kwh <= MAX_PRICE_MICRO_PER_KWH
         )
 
 
@@ -106,19 +122,25 @@ class OrderArrays:
     """The open orders of one round for one interval, as arrays of equal length `(n_orders,)`.
 
     Rows are sorted by arrival sequence, then order hash: the documented tie rule is the row number.
+    `largest_milli_wh` is the largest quantity, 0 of no orders: auctions bound their sums by it.
     """
 
     account: NDArray[np.int64]
     is_buy: NDArray[np.bool_]
     quantity_milli_wh: NDArray[np.int64]
     limit_micro_per_kwh: NDArray[np.int64]
+    largest_milli_wh: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         n = self.account.shape
         for name in ("is_buy", "quantity_milli_wh", "limit_micro_per_kwh"):
             if getattr(self, name).shape != n:
                 raise BookInconsistent(f"{name} has shape {getattr(self, name).shape}, account has {n}")
-        if self.quantity_milli_wh.size and int(self.quantity_milli_wh.min()) < 0:
+        # Read as unsigned, a negative quantity is larger than any that may be: one look tells both.
+        quantity = self.quantity_milli_wh.view(np.uint64)
+        largest = int(quantity.max()) if quantity.size else 0
+        object.__setattr__(self, "largest_milli_wh", largest)
+        if largest >= 2**63:
             raise BookInconsistent(
                 f"quantity_milli_wh is negative in row {int(self.quantity_milli_wh.argmin())}"
             )

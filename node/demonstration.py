@@ -6,22 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy import insert, select, update
 
 from market.units import MICRO_PER_CREDIT
 from node import profiles as profile_files
 from node.chain.reconcile import reconcile
 from node.community import Community, open_community
 from node.errors import Permanent
+from node.progress import days_of_run, progress, set_goal
 from node.report import terminal, writing
 from node.report.summary import Summary, summarise
 from node.scenario import Scenario, load
 from node.simulation import Simulation
-from node.store.tables_devices import checkpoints
-from node.store.tables_market import meta
-from node.store.unit_of_work import Store
-
-GOAL = "goal"  # in table meta: the interval up to which the latest run was asked to deliver
 
 
 class Disagreement(Permanent):
@@ -41,6 +36,7 @@ class Options:
     out: Path
     is_once: bool
     is_study: bool
+    store: str | None = None
 
 
 def run(options: Options, console: Console) -> None:
@@ -56,13 +52,18 @@ def run(options: Options, console: Console) -> None:
     with tempfile.TemporaryDirectory(prefix="symgrid-") as scratch:
         data = Path(scratch) if options.data is None else options.data
         data.mkdir(parents=True, exist_ok=True)
-        scenario, goal = _goal(scenario, data, options.days)
+        before = progress(data)
+        days = days_of_run(scenario, before, options.days, goes_on=options.is_once)
+        scenario = scenario.model_copy(update={"days": days})
+        goal = scenario.delivery_intervals().stop
         loaded = profile_files.load(scenario, options.profiles)
         for note in loaded.notes:
             console.print(f"profile: {note}", markup=False)
-        community = open_community(scenario, loaded, data)
+        community = open_community(scenario, loaded, data, options.store)
         try:
             _announce(console, community)
+            if before.done is not None and before.done + 1 >= goal:
+                console.print(f"{days} day(s) delivered already: --days N delivers N more")
             _run_to(community, goal, console)
             summary = _summarise(community)
             terminal.show(console, summary, f"{scenario.name}: {len(summary.span)} intervals delivered")
@@ -87,57 +88,19 @@ def _scenario(options: Options) -> Scenario:
     return scenario.model_copy(update=changes) if changes else scenario
 
 
-def _goal(scenario: Scenario, data: Path, days: int | None) -> tuple[Scenario, int]:
-    """Return the scenario, long enough, and the interval to stop at.
-
-    A run that was stopped is finished first; a finished one goes on for as many days again.
-    """
-    wanted = scenario.days if days is None else days
-    done, goal = _progress(data)
-    finished = 0
-    while done is not None and scenario.model_copy(
-        update={"days": finished + 1}
-    ).delivery_intervals().stop <= (done + 1):
-        finished += 1
-    if done is not None and goal is not None and done + 1 < goal:
-        total = finished
-        while scenario.model_copy(update={"days": total}).delivery_intervals().stop < goal if total else True:
-            total += 1
-    else:
-        total = finished + wanted
-    longer = scenario.model_copy(update={"days": total})
-    return longer, longer.delivery_intervals().stop
-
-
-def _progress(data: Path) -> tuple[int | None, int | None]:
-    """Return the newest delivered interval of a data folder and the goal of its latest run."""
-    path = data / "state" / "store.sqlite"
-    if not path.exists():
-        return None, None
-    store = Store(f"sqlite:///{path}")
-    try:
-        with store.read() as connection:
-            done = connection.execute(
-                select(checkpoints.c.interval).where(checkpoints.c.name == "world")
-            ).scalar()
-            goal = connection.execute(select(meta.c.value).where(meta.c.key == GOAL)).scalar()
-    finally:
-        store.close()
-    return done, None if goal is None else int(goal)
-
-
 def _run_to(community: Community, goal: int, console: Console) -> None:
     with community.store.begin() as connection:
-        changed = connection.execute(update(meta).where(meta.c.key == GOAL).values(value=str(goal)))
-        if changed.rowcount == 0:
-            connection.execute(insert(meta).values(key=GOAL, value=str(goal)))
+        set_goal(connection, goal)
     simulation = Simulation(community)
     first = simulation.next_interval
+    if first >= goal:
+        simulation.run(goal)  # only what the last run had planned and not yet mined
+        return
     with _progress_bar(console) as bar:
-        task = bar.add_task(f"{community.scenario.name}", total=max(goal - first, 0))
+        task = bar.add_task(f"{community.scenario.name}", total=goal - first)
         simulation.run(goal, lambda _interval: bar.advance(task))
     if not console.is_terminal:
-        console.print(f"{max(goal - first, 0)} intervals delivered")
+        console.print(f"{goal - first} intervals delivered")
 
 
 def _progress_bar(console: Console) -> Progress:

@@ -17,6 +17,7 @@ from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
 from devices.state import FleetInputs
 from devices.storage_tables import StorageKind
 from node.hub.dispatch_records import IntervalInputs
+from node.plant_loads import load_devices
 from node.profiles import ProfileSet
 from node.scenario import (
     BackupUnit,
@@ -30,7 +31,6 @@ from node.scenario import (
     PowerDeliveryUnit,
     Scenario,
     Supercapacitor,
-    Thermostatic,
     Topology,
     build_topology,
 )
@@ -41,11 +41,6 @@ IntArray = NDArray[np.int64]
 # Home inverters move from zero to full power in about a second, DC stages within one 10 ms firmware step.
 INVERTER_RAMP_S = 1.0
 STAGE_RAMP_S = 0.01
-CLASSES = (
-    ("critical", Priority.CRITICAL),
-    ("normal", Priority.NORMAL),
-    ("deferrable", Priority.DEFERRABLE),
-)
 _STORAGE = {
     "lfp": StorageKind.LFP,
     "nmc": StorageKind.NMC,
@@ -222,23 +217,7 @@ def _devices_of(
 ) -> list[tuple[DeviceSpec, float, Device | None]]:
     """Return a participant's devices with their share of its load and, for storages, their scenario entry."""
     found: list[tuple[DeviceSpec, float, Device | None]] = []
-    load = participant.load
-    if load is not None:
-        thermostatic = load.thermostatic
-        ordinary_pu = 1.0 if thermostatic is None else 1.0 - thermostatic.share_pu
-        for name, priority in CLASSES:
-            part = float(getattr(participant.priorities, f"{name}_pu"))
-            if part > 0 and ordinary_pu > 0:
-                spec = DeviceSpec(
-                    name=f"{participant.id}.{name}",
-                    kind=Kind.LOAD,
-                    priority=priority,
-                    impedance_share=load.impedance_pu,
-                    current_share=load.current_pu,
-                )
-                found.append((spec, part * ordinary_pu, None))
-        if thermostatic is not None:
-            found.append((_thermostatic(participant.id, thermostatic), thermostatic.share_pu, None))
+    found += [(spec, part, None) for spec, part in load_devices(participant)]
     if participant.solar is not None:
         found.append((DeviceSpec(name=f"{participant.id}.solar", kind=Kind.SOLAR), 0.0, None))
     for device in participant.devices:
@@ -246,18 +225,6 @@ def _devices_of(
     if has_port:
         found.append((DeviceSpec(name=f"{participant.id}.tie", kind=Kind.TIE_PORT), 0.0, None))
     return found
-
-
-def _thermostatic(owner: str, load: Thermostatic) -> DeviceSpec:
-    return DeviceSpec(
-        name=f"{owner}.thermostatic",
-        kind=Kind.THERMOSTATIC_LOAD,
-        priority=Priority.LOW,
-        impedance_share=load.impedance_pu,
-        thermal_time_s=load.thermal_time_s,
-        recovery_time_s=load.recovery_time_s,
-        p_max_w=load.p_max_w,
-    )
 
 
 def _storages(device: Device) -> list[DeviceSpec]:

@@ -17,7 +17,7 @@ from devices.state import FleetInputs, FleetState, initial_state, state_from_byt
 from market.units import MILLI_WH_PER_WH
 from node.hub.dispatch_records import IntervalInputs
 from node.plant import Plant
-from node.store.bulk import insert_all
+from node.store.bulk import insert_columns
 from node.store.tables_devices import reference_intervals
 
 FloatArray = NDArray[np.float64]
@@ -85,18 +85,15 @@ class Reference:
         milli_wh = np.rint(net_wh * MILLI_WH_PER_WH).astype(np.int64)
         stored = self.plant.fleet.capacity_wh > 0
         held_wh = np.bincount(self.plant.participant[stored], self.state.energy_wh[stored], net_wh.size)
-        insert_all(
+        insert_columns(
             connection,
             reference_intervals,
-            [
-                {
-                    "interval": interval,
-                    "account": row + first_account,
-                    "net_export_milli_wh": int(milli_wh[row]),
-                    "stored_wh": float(held_wh[row]),
-                }
-                for row in range(net_wh.size)
-            ],
+            {
+                "interval": interval,
+                "account": np.arange(first_account, first_account + net_wh.size),
+                "net_export_milli_wh": milli_wh,
+                "stored_wh": held_wh,
+            },
         )
 
     def to_bytes(self) -> bytes:

@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 
 from node.api.context import Context, Db, Here
 from node.report import queries, terminal, writing
+from node.report.definitions import DEFINITIONS
 from node.report.html import plotly_js
-from node.report.summary import DEFINITIONS, Summary, summarise
+from node.report.summary import Summary, summarise
 from node.store.tables_chain import blocks
 
 router = APIRouter(tags=["page"])

@@ -159,7 +159,7 @@ class ChainRecord:
         """Take in a block; False where the mirror cannot follow the chain any more."""
         calls = []
         if block.transactions:
-            calls = self._chain.calls(block.number, (self.deployment.settlement, self._board))
+            calls = self._chain.calls(block, (self.deployment.settlement, self._board))
         by_index = {call.index: call for call in calls if call.is_success}
         settled: set[int] = set()
         for index in sorted(set(by_index) | set(logs)):

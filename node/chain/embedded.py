@@ -23,7 +23,7 @@ from node.chain.embedded_machine import ExecutedBlock, Machine, decode_transacti
 from node.chain.ports import (
     Address,
     Block,
-    CallReverted,
+    ChainUnavailable,
     Fees,
     Hash,
     Head,
@@ -354,10 +354,17 @@ class EmbeddedChain:
             row = self._file.transaction(transaction_hash)
         return "" if row is None else revert_reason(row.output)
 
-    def calls(self, number: int, contracts: tuple[Address, ...]) -> list[MinedCall]:
+    def number_of(self, block_hash: Hash) -> int:
+        """Return the number of the block with this hash; ChainUnavailable if there is none."""
+        number = self._file.number_of(block_hash)
+        if number is None:
+            raise ChainUnavailable(f"chain {self._file.path}: there is no block 0x{block_hash.hex()}")
+        return number
+
+    def calls(self, block: Block, contracts: tuple[Address, ...]) -> list[MinedCall]:
         """Return a block's transactions to these contracts, in order."""
         with self._lock:
-            rows = self._file.transactions_of(number)
+            rows = self._file.transactions_of(self.number_of(block.hash))
         found = []
         for row in rows:
             # Decoded without its checks: it passed them when it was mined.
@@ -368,6 +375,12 @@ class EmbeddedChain:
                     MinedCall(row.hash, row.position, row.sender, transaction.to, transaction.data, success)
                 )
         return found
+
+    def block_logs(self, block: Block, addresses: tuple[Address, ...]) -> list[Log]:
+        """Return the events of a block by these contracts, in order."""
+        with self._lock:
+            number = self.number_of(block.hash)
+            return self._file.logs(number, number, addresses)
 
     def logs(self, first: int, last: int, addresses: tuple[Address, ...] = ()) -> list[Log]:
         """Return the events of blocks `first..last` (both included), in order."""
@@ -385,6 +398,3 @@ class EmbeddedChain:
         """Close the file; what waits is forgotten, as by any node (the outbox sends it again)."""
         with self._lock:
             self._file.close()
-
-
-__all__ = ["CallReverted", "EmbeddedChain", "Genesis"]

@@ -13,7 +13,7 @@ from web3.providers import BaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from node.chain.embedded import EmbeddedChain
-from node.chain.ports import CallReverted, ChainError, Log, TransactionRejected
+from node.chain.ports import CallReverted, ChainError, ChainUnavailable, Log, TransactionRejected
 
 # JSON-RPC 2.0, section 5.1, and EIP-1474.
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMETERS = -32700, -32600, -32601, -32602
@@ -42,6 +42,7 @@ class JsonRpc:
             "eth_maxPriorityFeePerGas": lambda: "0x0",
             "eth_feeHistory": self._fee_history,
             "eth_getBlockByNumber": self._block_by_number,
+            "eth_getBlockByHash": self._block_by_hash,
             "eth_getTransactionByHash": lambda name: self._transaction(_bytes(name)),
             "eth_getTransactionReceipt": self._receipt,
             "eth_getTransactionCount": self._count,
@@ -120,6 +121,12 @@ class JsonRpc:
             "transactions": found if is_full else [_hex(name) for name in block.transactions],
         }
 
+    def _block_by_hash(self, name: str, is_full: bool = False) -> dict[str, Any] | None:
+        try:
+            return self._block_by_number(hex(self._chain.number_of(_bytes(name))), is_full)
+        except ChainUnavailable:
+            return None
+
     def _transaction(self, name: bytes) -> dict[str, Any] | None:
         found, receipt = self._chain.transaction(name), self._chain.receipt(name)
         if found is None:
@@ -178,10 +185,11 @@ class JsonRpc:
         return hex(self._chain.estimate_gas(sender, to, _data(message)))
 
     def _logs(self, query: dict[str, Any]) -> list[dict[str, Any]]:
-        first, last = (
-            self._number(query.get("fromBlock", "latest")),
-            self._number(query.get("toBlock", "latest")),
-        )
+        if "blockHash" in query:  # EIP-234
+            first = last = self._chain.number_of(_bytes(query["blockHash"]))
+        else:
+            first = self._number(query.get("fromBlock", "latest"))
+            last = self._number(query.get("toBlock", "latest"))
         if last - first > MAX_LOG_BLOCKS:
             raise ValueError(f"{last - first} blocks at once: ask for up to {MAX_LOG_BLOCKS}")
         address = query.get("address") or []

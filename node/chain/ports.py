@@ -235,8 +235,25 @@ class Chain(Protocol):
         """Return why a mined transaction reverted; empty if it did not, or gave no reason."""
         ...
 
-    def calls(self, number: int, contracts: tuple[Address, ...]) -> list[MinedCall]:
-        """Return a block's transactions to these contracts, in order."""
+    def calls(self, block: Block, contracts: tuple[Address, ...]) -> list[MinedCall]:
+        """Return a block's transactions to these contracts, in order.
+
+        Raises
+        ------
+        ChainUnavailable
+            If whoever answers does not have this very block: another node of several may be behind, or on
+            another branch, and must not pass nothing off as everything.
+        """
+        ...
+
+    def block_logs(self, block: Block, addresses: tuple[Address, ...]) -> list[Log]:
+        """Return the events of a block by these contracts, in order.
+
+        Raises
+        ------
+        ChainUnavailable
+            As `calls`.
+        """
         ...
 
     def logs(self, first: int, last: int, addresses: tuple[Address, ...] = ()) -> list[Log]:

@@ -23,49 +23,14 @@ from node.chain.ports import (
     Log,
     MinedCall,
     Receipt,
-    RejectionReason,
     Transaction,
     TransactionRejected,
     WrongChain,
 )
 from node.chain.revert import revert_reason
+from node.chain.rpc_errors import METHOD_ERRORS, is_unknown_block, refusal
 
 TIMEOUT_S = 20.0
-# What nodes say when they refuse a transaction (geth, Besu, anvil), in lower case.
-_REFUSALS: tuple[tuple[str, RejectionReason], ...] = (
-    ("already known", RejectionReason.KNOWN),
-    ("already imported", RejectionReason.KNOWN),
-    ("known transaction", RejectionReason.KNOWN),
-    ("nonce too low", RejectionReason.NONCE_TOO_LOW),
-    ("nonce below", RejectionReason.NONCE_TOO_LOW),
-    ("nonce too high", RejectionReason.NONCE_TOO_HIGH),
-    ("nonce too distant", RejectionReason.NONCE_TOO_HIGH),
-    ("upfront cost exceeds", RejectionReason.FUNDS),
-    ("underpriced", RejectionReason.UNDERPRICED),
-    ("gas price below", RejectionReason.UNDERPRICED),
-    ("max fee per gas less than", RejectionReason.UNDERPRICED),
-    ("exceeds block gas limit", RejectionReason.GAS_LIMIT),
-    ("intrinsic gas", RejectionReason.GAS_LIMIT),
-    ("chain id", RejectionReason.WRONG_CHAIN_ID),
-    ("chainid", RejectionReason.WRONG_CHAIN_ID),
-    ("replay-protected", RejectionReason.WRONG_CHAIN_ID),
-    ("signature", RejectionReason.BAD_SIGNATURE),
-    ("invalid sender", RejectionReason.BAD_SIGNATURE),
-    ("funds", RejectionReason.FUNDS),
-    ("gas limit", RejectionReason.GAS_LIMIT),
-    ("malformed", RejectionReason.MALFORMED),
-    ("rlp", RejectionReason.MALFORMED),
-    ("decod", RejectionReason.MALFORMED),
-)
-# What nodes say of a block that they do not have: they are behind, or on another branch.
-_UNKNOWN_BLOCK = (
-    "header not found",
-    "unknown block",
-    "block not found",
-    "world state unavailable",
-    "out of range",
-)
-_METHOD_ERRORS = frozenset({-32700, -32600, -32601, -32602})
 
 
 class Finality(StrEnum):
@@ -232,9 +197,7 @@ class RpcChain:
         try:
             return _bytes(self._ask("eth_sendRawTransaction", _hex(raw)))
         except RpcError as error:
-            text = error.message.lower()
-            reason = next((reason for words, reason in _REFUSALS if words in text), RejectionReason.OTHER)
-            raise TransactionRejected(reason, error.message) from error
+            raise TransactionRejected(refusal(error.message), error.message) from error
 
     def transaction(self, transaction_hash: Hash) -> Transaction | None:
         """Return a mined or waiting transaction, or None if the node does not know it."""
@@ -284,15 +247,25 @@ class RpcChain:
             return error.reason
         return ""
 
-    def calls(self, number: int, contracts: tuple[Address, ...]) -> list[MinedCall]:
-        """Return a block's transactions to these contracts, in order."""
-        block = self._ask("eth_getBlockByNumber", hex(number), True)
+    def calls(self, block: Block, contracts: tuple[Address, ...]) -> list[MinedCall]:
+        """Return a block's transactions to these contracts, in order.
+
+        Raises
+        ------
+        ChainUnavailable
+            If the node that answers does not have this very block.
+        """
+        full = self._ask("eth_getBlockByHash", _hex(block.hash), True)
+        if full is None:
+            raise ChainUnavailable(f"{self._name} does not have block 0x{block.hash.hex()}")
         found = []
-        for row in [] if block is None else block["transactions"]:
+        for row in full["transactions"]:
             if row["to"] is None or _bytes(row["to"]) not in contracts:
                 continue
             transaction_hash = _bytes(row["hash"])
             receipt = self.receipt(transaction_hash)
+            if receipt is None or receipt.block_hash != block.hash:
+                raise ChainUnavailable(f"{self._name} has another block {block.number} than it had")
             found.append(
                 MinedCall(
                     transaction_hash,
@@ -300,10 +273,21 @@ class RpcChain:
                     _bytes(row["from"]),
                     _bytes(row["to"]),
                     _bytes(row["input"]),
-                    receipt is not None and receipt.is_success,
+                    receipt.is_success,
                 )
             )
         return found
+
+    def block_logs(self, block: Block, addresses: tuple[Address, ...]) -> list[Log]:
+        """Return the events of a block by these contracts, in order.
+
+        Raises
+        ------
+        ChainUnavailable
+            If the node that answers does not have this very block (EIP-234).
+        """
+        query = {"blockHash": _hex(block.hash), "address": [_hex(address) for address in addresses]}
+        return sorted(map(_log, self._ask("eth_getLogs", query)), key=lambda log: log.index)
 
     def logs(self, first: int, last: int, addresses: tuple[Address, ...] = ()) -> list[Log]:
         """Return the events of blocks `first..last` (both included), in order."""
@@ -327,7 +311,7 @@ class RpcChain:
         except RpcError as error:
             data = error.data.get("data") if isinstance(error.data, dict) else error.data
             raw = _bytes(data) if isinstance(data, str) and data.startswith("0x") else b""
-            if error.code in _METHOD_ERRORS or any(w in error.message.lower() for w in _UNKNOWN_BLOCK):
+            if error.code in METHOD_ERRORS or is_unknown_block(error.message):
                 raise
             raise CallReverted(revert_reason(raw) or error.message, raw) from error
 

@@ -27,6 +27,7 @@ from node.chain.fate import Fate, Fates
 from node.chain.fee_bids import FeePolicy
 from node.chain.keys import LocalSigner, checksum
 from node.chain.outbox import (
+    ANEW,
     ContractCall,
     OutboxState,
     SettlementHalted,
@@ -201,27 +202,36 @@ class Sender:
 
     def _send(self) -> int:
         """Send what the chain does not have, in the order of nonces: a gap would keep back what follows it."""
-        rows = rows_in(self._store, OutboxState.SIGNED, OutboxState.ORPHANED, OutboxState.SENT)
-        for row in rows:
+        held_back: set[Address] = set()
+        fresh = []
+        for row in rows_in(self._store, OutboxState.SIGNED, OutboxState.ORPHANED, OutboxState.SENT):
             # What was sent may have been dropped on the way; a crash from here on sends the same bytes again.
-            if row.state != OutboxState.SENT or self._chain.transaction(row.hash) is None:
-                self._broadcast(row)
-        fresh = [row for row in rows if row.state != OutboxState.SENT]
+            is_there = row.state == OutboxState.SENT and self._chain.transaction(row.hash) is not None
+            if is_there or row.sender in held_back:
+                continue
+            if not self._broadcast(row):
+                held_back.add(row.sender)
+            elif row.state != OutboxState.SENT:
+                fresh.append(row)
         mark(self._store, fresh, OutboxState.SENT)
         return len(fresh)
 
-    def _broadcast(self, row: Row[Any]) -> None:
+    def _broadcast(self, row: Row[Any]) -> bool:
+        """Send a transaction; tell whether it needs no second try before those that follow it."""
         try:
             self._chain.send_raw(raw_of(self._store, row.id))
         except TransactionRejected as error:
             # A transaction that got through before is no fault; the next step finds its receipt.
             if error.reason == RejectionReason.KNOWN or self._fates.is_known(row):
-                return
+                return True
+            if error.reason == RejectionReason.NONCE_TOO_HIGH:
+                return False  # the one before was dropped meanwhile: the next drive sends it again
             if error.reason != RejectionReason.UNDERPRICED:
                 raise SettlementHalted(row.kind, row.ref, f"{error} (nonce {row.nonce})") from error
             self._too_low.add(row.id)
         else:
             self._too_low.discard(row.id)
+        return True
 
     def _outbid(self) -> int:
         """Offer more for what waits too long; return for how many."""
@@ -281,15 +291,15 @@ class Sender:
                 if fate.carried is not None:
                     values = {"outbox_id": row.id, "hash": fate.carried.hash}
                     connection.execute(insert(carriers).values(values))
-                    if fate.carried.rest is not None:
-                        self._enqueue_rest(connection, row, fate.carried.rest)
+                if fate.rest is not None:
+                    self._enqueue_rest(connection, row, fate.rest)
 
     def _enqueue_rest(self, connection: Connection, row: Row[Any], rest: bytes) -> None:
-        """Plan what others left of a transaction as one of its own, under the next name that is free."""
-        ref, known = f"{row.ref}+", select(outbox.c.ref).where(outbox.c.kind == row.kind)
+        """Plan what is left of a transaction as one of its own, under the next name that is free."""
+        ref, known = row.ref + ANEW, select(outbox.c.ref).where(outbox.c.kind == row.kind)
         taken = set(connection.execute(known).scalars())
         while ref in taken:
-            ref += "+"
+            ref += ANEW
         self.enqueue(connection, ContractCall(row.kind, ref, row.signer, row.to, rest, row.gas))
 
     def _finalize(self) -> int:

@@ -96,26 +96,24 @@ class Watcher:
 
     def _take(self, parent: bytes | None, first: int, last: int, final: int) -> tuple[int, int]:
         """Take in blocks `first..last` in one database transaction; return how many, and their events."""
-        logs: defaultdict[int, list[Log]] = defaultdict(list)
-        for log in self._chain.logs(first, last, self._addresses):
-            logs[log.block_number].append(log)
         seen = []
         for number in range(first, last + 1):
             block = self._chain.block(number)
             if block is None or (parent is not None and block.parent != parent):
                 break  # the chain is changing branch: the next call goes back first
-            if any(log.block_hash != block.hash for log in logs[number]):
-                break
-            calls = self._chain.calls(number, (self._deployment.settlement,)) if block.transactions else []
-            seen.append((block, calls))
+            calls, logs = [], []
+            if block.transactions:
+                calls = self._chain.calls(block, (self._deployment.settlement,))
+                logs = self._chain.block_logs(block, self._addresses)
+            seen.append((block, calls, logs))
             parent = block.hash
         if not seen:
             raise ChainUnavailable(f"block {first} is on another branch than block {first - 1} was")
         n_events = 0
         try:
             with self._store.begin() as connection:
-                for block, calls in seen:
-                    n_events += self._record(connection, block, calls, logs[block.number], final)
+                for block, calls, logs in seen:
+                    n_events += self._record(connection, block, calls, logs, final)
                 self._projection.settle_down(connection, final)
         except BaseException:
             self._projection.forget()

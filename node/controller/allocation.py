@@ -165,7 +165,14 @@ def allocate(
     InvalidRequest
         If a demand or capacity is negative, a weight is not positive, or the sum exceeds 2**53 mW.
     """
-    _check(plan, demand_milli_w, weight, capacity_milli_w)
+    check_claims(plan, demand_milli_w, weight, capacity_milli_w)
+    return allocate_checked(plan, demand_milli_w, weight, capacity_milli_w)
+
+
+def allocate_checked(
+    plan: AllocationPlan, demand_milli_w: IntArray, weight: FloatArray, capacity_milli_w: IntArray
+) -> Allocation:
+    """Do what `allocate` does with claims that were checked already: it is asked many times in a period."""
     usage = usage_milli_w(plan, demand_milli_w)
     limiting = np.full(plan.n_claims, NO_NODE, np.int64)
     if np.all(usage <= capacity_milli_w):
@@ -176,7 +183,8 @@ def allocate(
     return Allocation(granted, np.where(granted < demand_milli_w, limiting, NO_NODE))
 
 
-def _check(plan: AllocationPlan, demand: IntArray, weight: FloatArray, capacity: IntArray) -> None:
+def check_claims(plan: AllocationPlan, demand: IntArray, weight: FloatArray, capacity: IntArray) -> None:
+    """Refuse claims that `allocate` cannot serve; raises InvalidRequest."""
     for name, array, length in (
         ("demand", demand, plan.n_claims),
         ("weight", weight, plan.n_claims),
@@ -246,7 +254,9 @@ def _fill_level(
     # Only the claims below binding nodes take part in the search for the water level.
     rows = np.flatnonzero(binds[level.segment])
     segment = (np.cumsum(binds) - 1)[level.segment[rows]]
-    first = np.flatnonzero(np.r_[True, segment[1:] != segment[:-1]])
+    is_first = np.ones(segment.size, np.bool_)
+    np.not_equal(segment[1:], segment[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
     r, w = r[rows], w[rows]
     water = water_levels(r, w, segment, first, capacity[binds])[segment]
     cut = np.flatnonzero(water < r)

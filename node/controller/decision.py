@@ -252,11 +252,11 @@ def _plan_storages(
     at_bottom = (missing < -SAME_POWER_W) & (tracked.p_w <= low[tracking])
     has_power_up = high[tracking] < plan.params.p_discharge_max_w[tracking] - SAME_POWER_W
     has_power_down = low[tracking] > SAME_POWER_W - plan.params.p_charge_max_w[tracking]
-    reason[tracking] = np.select(
-        [at_top & has_power_up, at_bottom & has_power_down, at_top | at_bottom],
-        [Reason.RESERVE, Reason.FULL, Reason.POWER_LIMIT],
-        reason[tracking],
-    )
+    why = reason[tracking]
+    why[at_top | at_bottom] = Reason.POWER_LIMIT
+    why[at_bottom & has_power_down] = Reason.FULL
+    why[at_top & has_power_up] = Reason.RESERVE
+    reason[tracking] = why
     base[tracking] = tracked.p_w
     _concentrate(plan, period, base, tracking[has_target[account]], low, high, reason)
     return base

@@ -25,8 +25,9 @@ import numpy as np
 from node.controller.allocation import (
     Allocation,
     AllocationPlan,
-    allocate,
+    allocate_checked,
     cap_milli_w,
+    check_claims,
     plan_allocation,
 )
 from node.controller.errors import InvalidRequest
@@ -168,9 +169,10 @@ def allocate_net(
     export_room = plan.export_cap_milli_w - _usage(plan, claims_out)
     if np.all(import_room + _usage(plan, firm_out) >= 0) and np.all(export_room + _usage(plan, firm_in) >= 0):
         return NetGrant(wanted_milli_w.copy(), np.full(imports.size, NO_NODE, np.int64))
-    book = _Claims(
-        plan, np.r_[weight, weight], imports, exports, claims_in, claims_out, sure_in, sure_out, held_out
-    )
+    weights = np.concatenate([weight, weight])
+    for claims, cap in ((claims_in, plan.import_cap_milli_w), (claims_out, plan.export_cap_milli_w)):
+        check_claims(plan.imports, np.concatenate([claims, np.zeros_like(claims)]), weights, cap)
+    book = _Claims(plan, weights, imports, exports, claims_in, claims_out, sure_in, sure_out, held_out)
     into, out = _together(book, firm_out) or _one_after_the_other(book)
     if np.any(exports > sure_out):
         # What only ramps up may push firm exports aside: then the firm ones alone serve more.
@@ -269,12 +271,17 @@ def _together(book: _Claims, firm_out: IntArray) -> tuple[Allocation, Allocation
     An island has no capacity at all: what flows in there has to lean on what flows out, and the reverse. Each
     turn allocates exports on the last imports and imports on those exports; whole milliwatts make it finite.
     """
-    into = book.allocate_in(firm_out)
+    into, leaned_on = book.allocate_in(firm_out), firm_out
     for _ in range(MAX_TURNS):
         out = book.allocate_out(book.firm_in(into))
-        into = book.allocate_in(book.firm_out(out))
+        firm = book.firm_out(out)
+        is_same = np.array_equal(firm, leaned_on)  # often: then imports would be the same again
+        if not is_same:
+            into, leaned_on = book.allocate_in(firm), firm
         if book.holds(into, out):
             return into, out
+        if is_same:
+            return None  # every further turn would be this one
     return None
 
 
@@ -310,11 +317,13 @@ def _lean(
     capacity: IntArray, firm: IntArray,
 ) -> Allocation:  # fmt: skip
     """Allocate one direction while `firm` power of the other direction makes room."""
-    return _both_rows(allocate(claims, np.r_[own, demand - own], weights, capacity + _usage(plan, firm)))
+    both = np.concatenate([own, demand - own])
+    return _both_rows(allocate_checked(claims, both, weights, capacity + _usage(plan, firm)))
 
 
 def _both_rows(allocation: Allocation) -> Allocation:
     """Add the own-supply row and the feeder row of each device."""
-    own, feeder = np.split(allocation.granted_milli_w, 2)
-    own_node, feeder_node = np.split(allocation.limiting_node, 2)
+    n = allocation.granted_milli_w.size // 2
+    own, feeder = allocation.granted_milli_w[:n], allocation.granted_milli_w[n:]
+    own_node, feeder_node = allocation.limiting_node[:n], allocation.limiting_node[n:]
     return Allocation(own + feeder, np.where(feeder_node != NO_NODE, feeder_node, own_node))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from node.controller.network import FloatArray, IntArray, sum_by
 from node.controller.powerflow import Feeder, Flow, PhaseLoads, solve
@@ -28,7 +29,7 @@ class Wires:
         Q/P of what the device draws.
     impedance_share, current_share, rebound_ratio : float64 (n_terminals, 1)
         Of loads: ZIP shares, and τ/τ_r of thermostats (see `voltage`).
-    n_devices : int
+    is_solar : bool (n_devices,)
     """
 
     feeder: Feeder
@@ -42,7 +43,12 @@ class Wires:
     impedance_share: FloatArray
     current_share: FloatArray
     rebound_ratio: FloatArray
-    n_devices: int
+    is_solar: NDArray[np.bool_]
+
+    @property
+    def n_devices(self) -> int:
+        """Number of devices."""
+        return int(self.is_solar.size)
 
     def at_any_voltage(self, p_w: FloatArray) -> PhaseLoads:
         """Return powers that do not depend on voltage, as measured, as loads of the feeder.

@@ -4,7 +4,7 @@ A round that is already stored is not cleared again, so a hub that was killed ha
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from eth_hash.auto import keccak
@@ -20,11 +20,16 @@ from node.bus.messages import TOPIC_ROUNDS, RoundCleared
 from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
-from node.store.bulk import insert_all
+from node.store.bulk import insert_columns
 from node.store.tables_market import fills, orders, prices, rounds, trades
 from node.store.unit_of_work import Store
 
 IntArray = NDArray[np.int64]
+
+# Rows asked for in one query by their numbers; and how many may lie between two that are wanted before a query for
+# all of a range reads more than it saves.
+_PART = 500
+_SPARSE = 4
 
 
 class Clearing:
@@ -68,9 +73,15 @@ class Clearing:
         """How many prices a round has."""
         return 1 if self._zoning is None else self._zoning.tree.n_nodes
 
-    def clear(self, round_number: int, intervals: Sequence[int]) -> None:
-        """Clear one round of each interval that has not been cleared yet, all in one transaction."""
-        cleared: list[tuple[int, Selection, ZonalResult]] = []
+    def clear(self, round_number: int, intervals: Sequence[int], cut_zones: int = 0) -> None:
+        """Clear one round of each interval that has not been cleared yet, all in one transaction.
+
+        Parameters
+        ----------
+        cut_zones : int
+            Bit z is set where zone z is cut off from its parent: an island clears among its own members.
+        """
+        cleared: list[tuple[int, Selection, ZonalResult, _Filled]] = []
         next_sequence = self._book.next_sequence()
         with self._store.begin() as connection:
             done = set(
@@ -84,25 +95,28 @@ class Clearing:
                 if interval in done:
                     continue
                 selection = self._book.select(interval)
-                result = self._clear(connection, interval, selection.orders)
-                self._record(connection, interval, round_number, selection, result)
-                cleared.append((interval, selection, result))
-        for interval, selection, result in cleared:
+                result = self._clear(connection, interval, selection.orders, cut_zones)
+                filled = _Filled.of(selection, result, self._fee)
+                self._record(connection, interval, round_number, selection, result, filled, cut_zones)
+                cleared.append((interval, selection, result, filled))
+        for interval, selection, _result, filled in cleared:
             self._book.close_round(interval, next_sequence)
             accounts = np.unique(selection.orders.account).tolist()
-            self._desk.close_round(interval, self._filled(selection, result), accounts)
-        for interval, _selection, result in cleared:
+            self._desk.close_round(interval, filled.by_account(), accounts)
+        for interval, _selection, result, _filled in cleared:
             self._bus.publish(
                 TOPIC_ROUNDS,
                 RoundCleared(interval, round_number, result.volume_milli_wh, result.prices_micro_per_kwh),
             )
 
-    def _clear(self, connection: Connection, interval: int, chosen: OrderArrays) -> ZonalResult:
+    def _clear(
+        self, connection: Connection, interval: int, chosen: OrderArrays, cut_zones: int
+    ) -> ZonalResult:
         """Clear beside what earlier rounds traded."""
         if self._zoning is None:
             return clear(chosen, self._fee)
         traded = self._zoning.net_export(positions_milli_wh(connection, interval))
-        return clear(chosen, self._fee, self._zoning, traded)
+        return clear(chosen, self._fee, self._zoning.without(cut_zones), traded)
 
     def _record(
         self,
@@ -111,6 +125,8 @@ class Clearing:
         round_number: int,
         selection: Selection,
         result: ZonalResult,
+        filled: "_Filled",
+        cut_zones: int,
     ) -> None:
         where = {"interval": interval, "round": round_number}
         connection.execute(
@@ -122,6 +138,7 @@ class Clearing:
                 "volume_milli_wh": result.volume_milli_wh,
                 "next_sequence": self._book.next_sequence(),
                 "book_root": book_root(connection, selection.sequence),
+                "cut_zones": cut_zones,
             },
         )
         connection.execute(
@@ -144,50 +161,24 @@ class Clearing:
                 )
             ],
         )
-        filled = np.flatnonzero(result.fills_milli_wh)
-        if filled.size == 0:
+        if not filled.rows.size:
             return
-        connection.execute(insert(fills), self._fill_rows(where, selection, result, filled))
+        amounts = zip(filled.is_buy, filled.all_in_micro_per_kwh, filled.quantity_milli_wh, strict=True)
+        insert_columns(
+            connection,
+            fills,
+            where
+            | {
+                "sequence": selection.sequence[filled.rows],
+                "account": filled.account,
+                "is_buy": filled.is_buy,
+                "lane": selection.lane[filled.rows],
+                "quantity_milli_wh": filled.quantity_milli_wh,
+                "price_micro_per_kwh": filled.price_micro_per_kwh,
+                "amount_pico": [-price * wh if is_buy else price * wh for is_buy, price, wh in amounts],
+            },
+        )
         self._record_trades(connection, where, selection, result, filled)
-
-    def _filled(self, selection: Selection, result: ZonalResult) -> dict[int, list[tuple[bool, int, int]]]:
-        """Return what each account got: side, mWh and price with the fee."""
-        filled: dict[int, list[tuple[bool, int, int]]] = {}
-        for i in np.flatnonzero(result.fills_milli_wh).tolist():
-            price = result.price_of(i)
-            is_buy = bool(selection.orders.is_buy[i])
-            all_in = price + self._fee if is_buy else price - self._fee
-            fill = (is_buy, int(result.fills_milli_wh[i]), all_in)
-            filled.setdefault(int(selection.orders.account[i]), []).append(fill)
-        return filled
-
-    def _fill_rows(
-        self,
-        where: dict[str, int],
-        selection: Selection,
-        result: ZonalResult,
-        filled: IntArray,
-    ) -> list[dict[str, Any]]:
-        chosen = selection.orders
-        rows = []
-        for i in filled.tolist():
-            is_buy = bool(chosen.is_buy[i])
-            quantity = int(result.fills_milli_wh[i])
-            price = result.price_of(i)
-            all_in = price + self._fee if is_buy else price - self._fee
-            rows.append(
-                where
-                | {
-                    "sequence": int(selection.sequence[i]),
-                    "account": int(chosen.account[i]),
-                    "is_buy": is_buy,
-                    "lane": int(selection.lane[i]),
-                    "quantity_milli_wh": quantity,
-                    "price_micro_per_kwh": price,
-                    "amount_pico": -all_in * quantity if is_buy else all_in * quantity,
-                }
-            )
-        return rows
 
     def _record_trades(
         self,
@@ -195,66 +186,100 @@ class Clearing:
         where: dict[str, int],
         selection: Selection,
         result: ZonalResult,
-        filled: IntArray,
+        filled: "_Filled",
     ) -> None:
-        chosen = selection.orders
-        is_buy = chosen.is_buy[filled]
-        row = np.searchsorted(self._registry.account, chosen.account[filled])
+        rows = filled.rows
+        account, is_buy = selection.orders.account[rows], selection.orders.is_buy[rows]
+        row = np.searchsorted(self._registry.account, account)
         wishes = pairing.Preferences.of(
             is_buy,
-            selection.source[filled],
-            selection.partner[filled],
-            selection.group[filled],
+            selection.source[rows],
+            selection.partner[rows],
+            selection.group[rows],
             self._registry.member_of[row],
         )
         paired = pairing.pair(
-            chosen.account[filled],
+            account,
             is_buy,
-            result.fills_milli_wh[filled],
+            result.fills_milli_wh[rows],
             self._node_of_account[row],
             self._parent,
             wishes,
         )
         # what the buyer pays, before the fee
-        price_of = {int(chosen.account[i]): result.price_of(i) for i in filled.tolist()}
-        rows = [
+        price_of = dict(zip(filled.account, filled.price_micro_per_kwh, strict=True))
+        insert_columns(
+            connection,
+            trades,
             where
             | {
-                "number": number,
-                "buyer": buyer,
-                "seller": seller,
-                "quantity_milli_wh": quantity,
-                "price_micro_per_kwh": price_of[buyer],
-                "met_at": met_at,
-                "met": met,
-                "source": source,
-            }
-            for number, (buyer, seller, quantity, met_at, met, source) in enumerate(
-                zip(
-                    paired.buyer.tolist(),
-                    paired.seller.tolist(),
-                    paired.quantity_milli_wh.tolist(),
-                    paired.met_at.tolist(),
-                    paired.met.tolist(),
-                    selection.source[filled][paired.seller_row].tolist(),
-                    strict=True,
-                )
-            )
-        ]
-        if rows:
-            insert_all(connection, trades, rows)
+                "number": np.arange(len(paired)),
+                "buyer": paired.buyer,
+                "seller": paired.seller,
+                "quantity_milli_wh": paired.quantity_milli_wh,
+                "price_micro_per_kwh": [price_of[buyer] for buyer in paired.buyer.tolist()],
+                "met_at": paired.met_at,
+                "met": paired.met,
+                "source": selection.source[rows][paired.seller_row],
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """What got something in one auction: rows of the selection `(n_fills,)`, and per row what is stored of it."""
+
+    rows: IntArray
+    account: list[int]
+    is_buy: list[bool]
+    quantity_milli_wh: list[int]
+    price_micro_per_kwh: list[int]  # of the account's zone, before the fee
+    all_in_micro_per_kwh: list[int]  # with it
+
+    @classmethod
+    def of(cls, selection: Selection, result: ZonalResult, fee_micro_per_kwh: int) -> "_Filled":
+        rows = np.flatnonzero(result.fills_milli_wh)
+        is_buy = selection.orders.is_buy[rows].tolist()
+        price = [result.price_of(row) for row in rows.tolist()]
+        return cls(
+            rows,
+            selection.orders.account[rows].tolist(),
+            is_buy,
+            result.fills_milli_wh[rows].tolist(),
+            price,
+            [
+                p + fee_micro_per_kwh if b else p - fee_micro_per_kwh
+                for p, b in zip(price, is_buy, strict=True)
+            ],
+        )
+
+    def by_account(self) -> dict[int, list[tuple[bool, int, int]]]:
+        """Return what each account got: side, mWh and price with the fee."""
+        found: dict[int, list[tuple[bool, int, int]]] = {}
+        fills_of = zip(self.is_buy, self.quantity_milli_wh, self.all_in_micro_per_kwh, strict=True)
+        for account, fill in zip(self.account, fills_of, strict=True):
+            found.setdefault(account, []).append(fill)
+        return found
 
 
 def book_root(connection: Connection, sequence: IntArray) -> bytes:
     """Return the commitment to an auction's book: keccak256 over the order hashes, in tie order."""
-    hashes: dict[int, bytes] = {}
     wanted = sequence.tolist()
-    for at in range(0, len(wanted), 500):
-        found = connection.execute(
-            select(orders.c.sequence, orders.c.hash).where(orders.c.sequence.in_(wanted[at : at + 500]))
-        )
-        hashes.update((row.sequence, row.hash) for row in found)
-    return keccak(b"".join(hashes[number] for number in wanted))
+    if not wanted:
+        return keccak(b"")
+    columns = select(orders.c.sequence, orders.c.hash)
+    low, high = min(wanted), max(wanted)
+    if high - low < _SPARSE * len(wanted):  # one look at all that arrived in between
+        parts = [columns.where(orders.c.sequence >= low, orders.c.sequence <= high)]
+    else:
+        parts = [
+            columns.where(orders.c.sequence.in_(wanted[at : at + _PART]))
+            for at in range(0, len(wanted), _PART)
+        ]
+    hashes: dict[int, bytes] = {}
+    for part in parts:
+        hashes.update((row[0], row[1]) for row in connection.execute(part))
+    return keccak(b"".join([hashes[number] for number in wanted]))
 
 
 def positions_milli_wh(connection: Connection, interval: int) -> dict[int, int]:

@@ -1,9 +1,11 @@
 """What devices and controller did in an interval, written to the store."""
 
+import numpy as np
 from sqlalchemy import Connection, insert
 
 from node.hub.dispatch_records import IntervalOutcome
 from node.scenario import Topology
+from node.store.bulk import insert_columns
 from node.store.tables_devices import device_intervals, incidents, loans, node_intervals, setpoints
 
 _ENERGIES = (
@@ -34,51 +36,49 @@ def record(
 
 
 def _energies(connection: Connection, outcome: IntervalOutcome) -> None:
-    columns = {name: getattr(outcome.energies, name).tolist() for name in _ENERGIES}
-    columns["energy_wh"] = outcome.energy_wh.tolist()
-    connection.execute(
-        insert(device_intervals),
-        [
-            {"interval": outcome.interval, "device": row} | dict(zip(columns, values, strict=True))
-            for row, values in enumerate(zip(*columns.values(), strict=True))
-        ],
+    insert_columns(
+        connection,
+        device_intervals,
+        {
+            "interval": outcome.interval,
+            "device": np.arange(outcome.energy_wh.size),
+            **{name: getattr(outcome.energies, name) for name in _ENERGIES},
+            "energy_wh": outcome.energy_wh,
+        },
     )
 
 
 def _nodes(connection: Connection, outcome: IntervalOutcome, topology: Topology) -> None:
     flows = outcome.nodes
-    connection.execute(
-        insert(node_intervals),
-        [
-            {
-                "interval": outcome.interval,
-                "node": name,
-                "peak_import_w": float(flows.peak_import_w[row]),
-                "peak_export_w": float(flows.peak_export_w[row]),
-                "is_import_binding": bool(flows.is_import_binding[row]),
-                "is_export_binding": bool(flows.is_export_binding[row]),
-            }
-            for row, name in enumerate(topology.ids)
-        ],
+    insert_columns(
+        connection,
+        node_intervals,
+        {
+            "interval": outcome.interval,
+            "node": topology.ids,
+            "peak_import_w": flows.peak_import_w,
+            "peak_export_w": flows.peak_export_w,
+            "is_import_binding": flows.is_import_binding,
+            "is_export_binding": flows.is_export_binding,
+        },
     )
 
 
 def _setpoints(connection: Connection, outcome: IntervalOutcome, topology: Topology) -> None:
     log = outcome.setpoints
-    rows = [
+    insert_columns(
+        connection,
+        setpoints,
         {
-            "device": int(log.device[i]),
+            "device": log.device,
             "interval": outcome.interval,
-            "at_s": float(log.at_s[i]),
-            "sequence": int(log.sequence[i]),
-            "p_w": float(log.p_w[i]),
-            "expires_s": float(log.expires_s[i]),
-            "reason": log.reason_text(i, topology.ids),
-        }
-        for i in range(log.device.size)
-    ]
-    if rows:
-        connection.execute(insert(setpoints), rows)
+            "at_s": log.at_s,
+            "sequence": log.sequence,
+            "p_w": log.p_w,
+            "expires_s": log.expires_s,
+            "reason": [log.reason_text(row, topology.ids) for row in range(log.device.size)],
+        },
+    )
 
 
 def _incidents(connection: Connection, outcome: IntervalOutcome) -> None:

@@ -18,7 +18,7 @@ from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller.decision import Decision
 from node.controller.network import FloatArray, IntArray
 from node.controller.reasons import Reason
-from node.controller.voltage import Band, TapChanger, TapTable, plan_taps, tap_table
+from node.controller.voltage import SOLAR_SHARES, Band, TapChanger, TapTable, plan_taps, tap_table
 from node.controller.wires import Wires
 from node.hub.dispatch_records import Incident, IncidentKind
 from node.hub.voltage_records import (
@@ -36,8 +36,6 @@ MS_PER_S = 1_000
 SAME_POWER_W = 1.0
 # A customer's voltage is a mean of a minute: ten times stricter than EN 50160's ten minutes.
 WINDOW_S = 60.0
-# Solar is cut in shares of a twentieth.
-SHARES = np.linspace(0.0, 1.0, 21)
 
 
 class VoltageControl:
@@ -71,21 +69,31 @@ class VoltageControl:
         self.is_optimising = is_optimising
         self.aim = band.within(margin_pu)
         self.delay_ms, self.fast_delay_ms = round(delay_s * MS_PER_S), round(fast_delay_s * MS_PER_S)
-        self._day: tuple[int, TapTable] | None = None
+        self._day: tuple[Ahead, TapTable] | None = None
 
     def first_state(self) -> VoltageState:
         """Return the memory before the first interval."""
         return first_state(self.changer.home, self.wires.n_devices, len(self.wires.bus_names))
 
     def options(self, rated_w: FloatArray) -> TapTable:
-        """Return what every position would do, for powers at rated voltage, (n_devices, n_steps), > 0 injects."""
-        loads = self.wires.by_voltage(rated_w)
-        return tap_table(self.wires.feeder, loads, self.changer, self.wires.rebound_ratio)
+        """Return what every position would do, for powers at rated voltage, (n_devices, n_steps), > 0 injects.
+
+        Solar gives way where it would lift somebody too high: no customer is pressed down for its sake.
+        """
+        wires = self.wires
+        return tap_table(
+            wires.feeder,
+            wires.by_voltage(rated_w),
+            self.changer,
+            wires.rebound_ratio,
+            is_solar=wires.is_solar[wires.device],
+            high_pu=self.aim.high_pu,
+        )
 
     def rest_of_day(self, ahead: Ahead) -> TapTable:
         """Return what every position is expected to do in the intervals after this one."""
-        if self._day is None or self._day[0] != ahead.day:
-            self._day = ahead.day, self.options((ahead.solar_w - ahead.load_w).T)
+        if self._day is None or not self._day[0].expects_the_same(ahead):
+            self._day = ahead, self.options((ahead.solar_w - ahead.load_w).T)
         rows = slice(ahead.at + 1, None)
         whole = self._day[1]
         return TapTable(whole.drawn_w[rows], whole.low_pu[rows], whole.high_pu[rows])
@@ -121,10 +129,12 @@ class VoltageRun:
         """Return the memory for the next interval."""
         return VoltageState(self._position, self._switchings, self._ahead.day, self._v_pu, self._is_outside)
 
-    def see(self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray) -> FleetInputs:
+    def see(
+        self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray, island_v: FloatArray
+    ) -> FleetInputs:
         """Return the inputs with the voltage that measured powers cause, (n_devices,) per unit.
 
-        An island makes its own voltage: its devices are not on this feeder, and see the rated one.
+        An island makes its own voltage, `island_v` (n_devices,): its devices are not on this feeder.
         """
         p_w = np.where(in_island, 0.0, fleet.p_w)
         if self._solved_w is None or np.abs(p_w - self._solved_w).sum() > SAME_POWER_W:
@@ -132,8 +142,8 @@ class VoltageRun:
             flow, terminal_v = wires.solve(p_w[:, None], self._ratio())
             self._solved_w, self._terminal_v = p_w, terminal_v[:, 0]
             self._loss_w = float(flow.loss_w(wires.feeder).sum())
-            self._v_pu = np.where(in_island, 1.0, wires.mean(self._terminal_v))
             self._limit_solar(inputs, p_w)
+        self._v_pu = np.where(in_island, island_v, self._control.wires.mean(self._terminal_v))
         return replace(inputs, v_pu=self._v_pu)
 
     def _ratio(self) -> float:
@@ -145,11 +155,14 @@ class VoltageRun:
         if self._terminal_v.max() <= high and self._solar_share == 1.0:
             return
         available = inputs.solar_available_w * inputs.is_present
+        if not available.any():
+            self._solar_share = 1.0
+            return
         others = np.where(available > 0, 0.0, p_w)
-        cases = others[:, None] + available[:, None] * SHARES
+        cases = others[:, None] + available[:, None] * SOLAR_SHARES
         _, terminal_v = self._control.wires.solve(cases, self._ratio())
         fits = np.flatnonzero(terminal_v.max(axis=0) <= high)
-        self._solar_share = float(SHARES[fits[-1]]) if fits.size else 0.0
+        self._solar_share = float(SOLAR_SHARES[fits[-1]]) if fits.size else 0.0
 
     def curtail(self, decision: Decision, inputs: FleetInputs, kind: IntArray) -> Decision:
         """Return the decision with solar held to the share that the voltage bears."""
@@ -237,7 +250,7 @@ class VoltageRun:
         return self._control.wires.mean(self._terminal_v)
 
     def _explain(self, now: TapTable, target: int) -> tuple[TapChange, bool]:
-        """Return the change with its reason, and whether somebody is outside the band without it."""
+        """Return the change with its reason, and whether somebody is outside the band or sun lost without it."""
         control = self._control
         here, there = self._position - control.changer.lowest, target - control.changer.lowest
         low, high = now.low_pu[0], now.high_pu[0]
@@ -247,13 +260,15 @@ class VoltageRun:
         saved_w = float(now.drawn_w[0, here] - now.drawn_w[0, there])
         if low[here] < control.aim.low_pu and target > self._position:
             reason, node, v_pu = TapReason.TOO_LOW, lowest, float(low[here])
+        elif self._solar_share < 1.0 and target < self._position:
+            reason, node, v_pu = TapReason.LETS_SUN_THROUGH, highest, float(high[here])
         elif high[here] > control.aim.high_pu and target < self._position:
             reason, node, v_pu = TapReason.TOO_HIGH, highest, float(high[here])
         elif saved_w > 0:
             reason, node, v_pu = TapReason.SAVES, lowest, float(low[there])
         else:
             reason, node, v_pu = TapReason.LOADS_RISE, lowest, float(low[there])
-        is_urgent = float(control.band.outside_pu(low[here], high[here])) > 0
+        is_urgent = float(control.band.outside_pu(low[here], high[here])) > 0 or self._solar_share < 1.0
         return TapChange(0.0, self._position, target, reason, node, v_pu, saved_w), is_urgent
 
     # -------------------------------------------------------------- books

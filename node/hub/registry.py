@@ -1,6 +1,6 @@
 """Who is connected: accounts with their keys, zone, node and capacity, as arrays by account number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Registry:
     capacity_milli_wh: NDArray[np.int64]
     member_of: NDArray[np.int64]
     sources: NDArray[np.int64]
+    _rows: dict[int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rows", {number: at for at, number in enumerate(self.account.tolist())})
 
     @classmethod
     def load(cls, connection: Connection) -> "Registry":
@@ -49,8 +53,7 @@ class Registry:
 
     def row(self, account: int) -> int | None:
         """Return the row of an account number, or None if nobody has it."""
-        at = int(np.searchsorted(self.account, account))
-        return at if at < self.account.size and self.account[at] == account else None
+        return self._rows.get(account)
 
     def __len__(self) -> int:
         return int(self.account.size)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from market.book import Book
 from market.errors import OrderRefused, RefusalReason
@@ -27,7 +28,7 @@ from node.clock import Clock
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
 from node.hub.wishes import WishDesk
-from node.store.bulk import insert_all
+from node.store.bulk import insert_columns
 from node.store.tables_market import order_refusals, orders, rounds
 from node.store.unit_of_work import Store
 
@@ -95,12 +96,10 @@ class Trading:
         """
         flat = [signed for batch in batches for signed in batch.orders]
         owners = [batch.account for batch in batches for _ in batch.orders]
-        with self._desk.transaction():
-            with self._store.begin() as connection:
-                answers, rows = self._answer(connection, flat, owners)
-            if rows:  # durable now: only then may the book know them
-                self._book.submit(**{name: np.array([row[name] for row in rows]) for name in BOOK_COLUMNS})
-                self._next_sequence += len(rows)
+        try:
+            answers = self._submit(flat, owners, is_new=True)
+        except IntegrityError:  # some of it came in before: ask which, and answer again
+            answers = self._submit(flat, owners, is_new=False)
         result = []
         at = 0
         for batch in batches:
@@ -108,12 +107,26 @@ class Trading:
             at += len(batch.orders)
         return result
 
+    def _submit(self, flat: list[SignedOrder], owners: list[int], *, is_new: bool) -> list[Receipt | Refusal]:
+        """Answer in one transaction. If all is taken for new and is not, nothing happened: IntegrityError."""
+        with self._desk.transaction():
+            with self._store.begin() as connection:
+                answers, rows = self._answer(connection, flat, owners, is_new=is_new)
+            # durable now: only then may the book know them
+            self._book.submit(**{name: np.array(rows[name]) for name in BOOK_COLUMNS})
+            self._next_sequence += len(rows["sequence"])
+        return answers
+
     def _answer(
-        self, connection: Connection, flat: list[SignedOrder], owners: list[int]
-    ) -> tuple[list[Receipt | Refusal], list[dict[str, Any]]]:
+        self, connection: Connection, flat: list[SignedOrder], owners: list[int], *, is_new: bool
+    ) -> tuple[list[Receipt | Refusal], dict[str, list[Any]]]:
+        """Return the answers, and by column what entered the table of orders."""
         hashes = [self._hash(signed.order) for signed in flat]
-        answers = self._known(connection, hashes, [signed.wish for signed in flat])
-        received_at_s = int(self._clock.now_s())
+        wishes = [signed.wish for signed in flat]
+        known = {} if is_new else self._known(connection, hashes, wishes)
+        answers = [known.get(order_hash) for order_hash in hashes]
+        moment = _Moment.of(self._clock.now_s(), self._grid, self._policy)
+        received_at_s = int(moment.now_s)
         accepted: list[tuple[int, SignedOrder]] = []
         seen: dict[bytes, int] = {}
         repeats: list[tuple[int, int]] = []
@@ -124,7 +137,7 @@ class Trading:
                 repeats.append((i, seen[hashes[i]]))
                 continue
             try:
-                self._check(signed, owners[i], hashes[i])
+                self._check(signed, owners[i], hashes[i], moment)
                 self._desk.admit(signed.order)
             except OrderRefused as error:
                 answers[i] = Refusal(hashes[i].hex(), error.reason, error.detail)
@@ -134,10 +147,19 @@ class Trading:
             accepted.append((i, signed))
         if repeats:
             self._answer_repeats(answers, repeats, accepted, flat)
+        if is_new:  # what would be refused now may have been accepted when it came in first
+            again = [i for i, answer in enumerate(answers) if isinstance(answer, Refusal)]
+            known = self._known(connection, [hashes[i] for i in again], [wishes[i] for i in again])
+            answers = [
+                known.get(order_hash, answer) for order_hash, answer in zip(hashes, answers, strict=True)
+            ]
         self._refuse(connection, answers, owners, received_at_s)
-        rows = self._rows(accepted, hashes, answers, received_at_s)
-        if rows:
-            insert_all(connection, orders, rows)
+        rows = _columns([signed for _, signed in accepted])
+        rows["hash"] = [hashes[i] for i, _ in accepted]
+        receipts = [answer for i, _ in accepted if isinstance(answer := answers[i], Receipt)]
+        rows["sequence"] = [receipt.sequence for receipt in receipts]
+        rows["receipt"] = [CompactSignature(receipt.r, receipt.vs).to_bytes() for receipt in receipts]
+        insert_columns(connection, orders, {**rows, "received_at_s": received_at_s})
         return [answer for answer in answers if answer is not None], rows
 
     def _answer_repeats(
@@ -177,7 +199,7 @@ class Trading:
         except typed_data.BadMessage:
             return bytes(32)  # no such order can exist; `check` says which field is wrong
 
-    def _check(self, signed: SignedOrder, owner: int, order_hash: bytes) -> None:
+    def _check(self, signed: SignedOrder, owner: int, order_hash: bytes, moment: "_Moment") -> None:
         """Refuse an order that may not enter the book; the cheapest checks come first."""
         order = signed.order
         order.check()
@@ -196,7 +218,7 @@ class Trading:
             raise OrderRefused(
                 RefusalReason.WRONG_EPOCH, f"epoch {order.epoch}: the agent's key has epoch {epoch}"
             )
-        self._check_gate(order)
+        self._check_gate(order, moment)
         if signed.wish != NO_WISH:
             self._wishes.check(signed.wish, row, is_buy=order.is_buy)
         if self._policy.is_signed:
@@ -211,18 +233,26 @@ class Trading:
                     f"0x{self._registry.agent[row].hex()} (other chain, contract or key?)",
                 )
 
-    def _check_gate(self, order: Order) -> None:
-        now_s = self._clock.now_s()
-        gate_s = self._schedule.gate_closure_s(order.first)
-        if now_s >= gate_s:
+    def _check_gate(self, order: Order, moment: "_Moment") -> None:
+        gate_s = moment.gate_s.get(order.first)
+        if gate_s is None:
+            gate_s = moment.gate_s[order.first] = self._schedule.gate_closure_s(order.first)
+        if moment.now_s >= gate_s:
             raise OrderRefused(
                 RefusalReason.GATE_CLOSED,
-                f"interval {order.first} closed at {gate_s:.0f} s, it is {now_s:.0f} s (unix time)",
+                f"interval {order.first} closed at {gate_s:.0f} s, it is {moment.now_s:.0f} s (unix time)",
             )
-        furthest = self._grid.index_at(now_s) + self._policy.horizon_intervals
-        if order.last > furthest:
+        if order.last > moment.furthest:
             raise OrderRefused(
-                RefusalReason.TOO_EARLY, f"interval {order.last} is too far ahead: up to {furthest} today"
+                RefusalReason.TOO_EARLY,
+                f"interval {order.last} is too far ahead: up to {moment.furthest} today",
+            )
+        head, tail = self._schedule.slot_of(order.first), self._schedule.slot_of(order.last)
+        if head.start != order.first or tail.stop != order.last + 1:
+            raise OrderRefused(
+                RefusalReason.TIMESLOT,
+                f"intervals {order.first}..{order.last} cut a timeslot: the first is traded in "
+                f"{head.start}..{head.stop - 1}, the last in {tail.start}..{tail.stop - 1}",
             )
         for interval in range(order.first, order.last + 1):
             if self._book.is_closed(interval, order.account, order.lane):
@@ -240,7 +270,7 @@ class Trading:
 
     def _known(
         self, connection: Connection, hashes: list[bytes], wishes: list[Wish]
-    ) -> list[Receipt | Refusal | None]:
+    ) -> dict[bytes, Receipt | Refusal]:
         """Answer what was handed in before: its receipt, or that it is in force no more or had another wish."""
         wish_of = dict(zip(hashes, wishes, strict=True))
         known: dict[bytes, Receipt | Refusal] = {}
@@ -275,7 +305,7 @@ class Trading:
                 else:
                     r, vs = CompactSignature.from_bytes(row.receipt)
                     known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
-        return [known.get(order_hash) for order_hash in hashes]
+        return known
 
     def _refuse(
         self,
@@ -299,38 +329,37 @@ class Trading:
         if rows:
             connection.execute(insert(order_refusals), rows)
 
-    def _rows(
-        self,
-        accepted: list[tuple[int, SignedOrder]],
-        hashes: list[bytes],
-        answers: Sequence[Receipt | Refusal | None],
-        received_at_s: int,
-    ) -> list[dict[str, Any]]:
-        rows = []
-        for i, signed in accepted:
-            order, receipt = signed.order, answers[i]
-            assert isinstance(receipt, Receipt)
-            rows.append(
-                {
-                    "sequence": receipt.sequence,
-                    "hash": hashes[i],
-                    "account": order.account,
-                    "epoch": order.epoch,
-                    "is_buy": order.is_buy,
-                    "lane": order.lane,
-                    "first": order.first,
-                    "last": order.last,
-                    "quantity_milli_wh": order.quantity_milli_wh,
-                    "limit_micro_per_kwh": order.limit_micro_per_kwh,
-                    "source": int(signed.wish.source),
-                    "partner": signed.wish.partner,
-                    "group": signed.wish.group,
-                    "signature": CompactSignature(signed.r, signed.vs).to_bytes(),
-                    "received_at_s": received_at_s,
-                    "receipt": CompactSignature(receipt.r, receipt.vs).to_bytes(),
-                }
-            )
-        return rows
+
+@dataclass(slots=True)
+class _Moment:
+    """When a batch is answered: one moment for all its orders, and the gates that were looked up for it."""
+
+    now_s: float
+    furthest: int
+    gate_s: dict[int, int]
+
+    @classmethod
+    def of(cls, now_s: float, grid: IntervalGrid, policy: DoorPolicy) -> "_Moment":
+        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {})
+
+
+def _columns(accepted: Sequence[SignedOrder]) -> dict[str, list[Any]]:
+    """Return what the table of orders holds of signed orders themselves, by column."""
+    found = [signed.order for signed in accepted]
+    return {
+        "account": [order.account for order in found],
+        "epoch": [order.epoch for order in found],
+        "is_buy": [order.is_buy for order in found],
+        "lane": [order.lane for order in found],
+        "first": [order.first for order in found],
+        "last": [order.last for order in found],
+        "quantity_milli_wh": [order.quantity_milli_wh for order in found],
+        "limit_micro_per_kwh": [order.limit_micro_per_kwh for order in found],
+        "source": [int(signed.wish.source) for signed in accepted],
+        "partner": [signed.wish.partner for signed in accepted],
+        "group": [signed.wish.group for signed in accepted],
+        "signature": [CompactSignature(signed.r, signed.vs).to_bytes() for signed in accepted],
+    }
 
 
 def _superseded(order_hash: bytes, sequence: int, newer: int) -> Refusal:

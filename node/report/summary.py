@@ -4,34 +4,36 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, func, select
 
-from market.kpis_energy import EnergyBook, OwnUse, Peaks, autarky, emissions_g, own_use, peaks
+from market.kpis_energy import EnergyBook, OwnUse, Peaks, autarky, emissions_g, peaks
 from market.kpis_fairness import gini, jain
 from market.kpis_money import (
+    PriceRange,
     imbalance_share,
+    market_bills_pico,
     savings_pico,
     share_not_worse_off,
     supplier_only_bills_pico,
     traded_volume_ratio,
 )
 from market.levies import LevyRule, levied_milli_wh
-from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, MILLI_WH_PER_WH, PICO_PER_CREDIT
-from node.report import queries
+from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
+from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
-from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
+from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
-from node.report.voltage import WHY_PAID_LESS, VoltageFigures, voltage_figures
+from node.report.silent_meters import SilentMeter, silent_meters
+from node.report.timeslots import TimeslotFigures, timeslot_figures
+from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
 from node.supplier import Supplier
-
-STORAGE_KINDS = ("battery", "bbu", "ev", "flywheel", "kinetic", "pdu_module", "supercapacitor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,7 @@ class Summary:
     n_orders: int
     n_fills: int
     n_trades: int
-    price_low_micro_per_kwh: int | None
-    price_high_micro_per_kwh: int | None
+    prices: PriceRange | None
     traded_volume_ratio: float | None
     imbalance_share: float | None
     curtailed_wh: Mapping[str, float]
@@ -102,13 +103,17 @@ class Summary:
     share_not_worse_off: float | None
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
+    silent_meters: tuple[SilentMeter, ...]
     racks: RackFigures
+    timeslots: TimeslotFigures
+    outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
     zones: tuple[ZoneDay, ...]
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
+    islands: tuple[IslandDay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -128,7 +133,11 @@ class Summary:
             "bills": [asdict(bill) | {"saving_pico": bill.saving_pico} for bill in self.bills],
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
+            "silent_meters": [asdict(meter) for meter in self.silent_meters],
+            "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
+            "timeslots": asdict(self.timeslots),
+            "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
             "zones": [asdict(zone) for zone in self.zones],
@@ -143,8 +152,6 @@ class Summary:
             "n_orders",
             "n_fills",
             "n_trades",
-            "price_low_micro_per_kwh",
-            "price_high_micro_per_kwh",
             "traded_volume_ratio",
             "imbalance_share",
             "jain_of_savings",
@@ -155,6 +162,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.islands:
+            content["islands"] = [day.as_json() for day in self.islands]
         if self.voltage is not None:
             content["voltage"] = self.voltage.as_json()
         return content
@@ -177,8 +186,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     if not span:
         raise ValueError("nothing has been delivered yet: there is nothing to summarise")
     metered, reference = queries.net_exports(connection, span)
-    imported_wh, exported_wh = _border_wh(metered)
-    reference_in_wh, reference_out_wh = _border_wh(reference)
+    imported_wh, exported_wh = energy.border_wh(metered)
+    reference_in_wh, reference_out_wh = energy.border_wh(reference)
     by_kind = queries.energy_by_interval(connection, span)
     voltage = voltage_figures(connection, scenario, span)
     accounts = queries.account_days(connection, span)
@@ -186,20 +195,15 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     bills = _bills(connection, scenario, span, metered, reference)
     savings = [bill.saving_pico for bill in bills]
     zones_now = zone_days(connection, span)
-    market_prices = [
-        price
-        for zone in range(max(len(zones_now), 1))
-        for series in queries.price_series(connection, span, zone)
-        for price in series.price_micro_per_kwh[np.isfinite(series.price_micro_per_kwh)].tolist()
-    ]
+    result = outcome(connection, span, scenario.market.fee_micro_per_kwh)
     imbalance = queries.imbalance_milli_wh(connection, span)
     in_span = (fills.c.interval >= span.start, fills.c.interval < span.stop)
     trades_in_span = (trades.c.interval >= span.start, trades.c.interval < span.stop)
     market_bills = [max(bill.market_pico, 0) for bill in bills]
     return Summary(
         span=span,
-        energy=_energy_book(by_kind, imported_wh, exported_wh, voltage),
-        own_use=_own_use(by_kind),
+        energy=energy.energy_book(by_kind, imported_wh, exported_wh, voltage),
+        own_use=energy.own_use(by_kind),
         autarky=autarky(imported_wh),
         peaks=peaks(imported_wh, exported_wh, reference_in_wh, reference_out_wh, scenario.interval_s),
         co2_kg=emissions_g(imported_wh, scenario.tariff.co2_g_per_kwh) / 1e3,
@@ -208,8 +212,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         n_orders=_count(connection, orders.c.sequence, orders.c.first < span.stop),
         n_fills=_count(connection, fills.c.sequence, *in_span),
         n_trades=_count(connection, trades.c.number, *trades_in_span),
-        price_low_micro_per_kwh=int(min(market_prices)) if market_prices else None,
-        price_high_micro_per_kwh=int(max(market_prices)) if market_prices else None,
+        prices=result.prices,
         traded_volume_ratio=traded_volume_ratio(bought, int(-metered[metered < 0].sum())),
         imbalance_share=imbalance_share(imbalance, bought),
         curtailed_wh={k: float(v["curtailed_wh"].sum()) for k, v in by_kind.items() if k == "solar"},
@@ -222,67 +225,18 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         share_not_worse_off=share_not_worse_off(savings),
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
+        silent_meters=silent_meters(connection, span),
         racks=rack_figures(connection, span),
+        timeslots=timeslot_figures(connection, span, scenario.interval_s),
+        outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
+        islands=island_days(connection, scenario, span),
     )
-
-
-def _border_wh(net_milli_wh: queries.IntMatrix) -> tuple[queries.FloatArray, queries.FloatArray]:
-    """Return what the community imports and exports as a whole per interval, Wh."""
-    net_wh = net_milli_wh.sum(axis=0) / MILLI_WH_PER_WH
-    return np.maximum(-net_wh, 0.0), np.maximum(net_wh, 0.0)
-
-
-def _energy_book(
-    by_kind: dict[str, dict[str, queries.FloatArray]],
-    imported_wh: queries.FloatArray,
-    exported_wh: queries.FloatArray,
-    voltage: VoltageFigures | None,
-) -> EnergyBook:
-    sources = {"supplier": float(imported_wh.sum())}
-    sinks = {"supplier (export)": float(exported_wh.sum())}
-    if voltage is not None:
-        # Between the meters: nobody's reading, so the network operator's, who has to supply them.
-        sources["network operator"] = sinks["network losses"] = voltage.with_it.loss_wh
-    losses = 0.0
-    for kind, columns in by_kind.items():
-        total = {name: float(values.sum()) for name, values in columns.items()}
-        losses += total["loss_wh"]
-        if kind == "tie":
-            continue  # what one port hands over another receives
-        if total["source_wh"] > 0:
-            sources[kind] = total["source_wh"]
-        if total["sink_wh"] > 0:
-            sinks["driving" if kind == "ev" else kind] = total["sink_wh"]
-        if total["stored_delta_wh"] < 0:
-            sources[f"taken from store ({kind})"] = -total["stored_delta_wh"]
-        elif total["stored_delta_wh"] > 0:
-            sinks[f"stored ({kind})"] = total["stored_delta_wh"]
-    sinks["losses"] = losses
-    return EnergyBook(sources, sinks)
-
-
-def _own_use(by_kind: dict[str, dict[str, queries.FloatArray]]) -> OwnUse:
-    """Follow own generation through loads and storages, all storages as one."""
-    some = next(iter(by_kind.values()))["sink_wh"]
-    source, load = np.zeros_like(some), np.zeros_like(some)
-    charged, discharged, lost = np.zeros_like(some), np.zeros_like(some), 0.0
-    for kind, columns in by_kind.items():
-        source = source + columns["source_wh"]
-        if kind not in STORAGE_KINDS:
-            load = load + columns["sink_wh"]
-            continue
-        charged = charged + np.maximum(-columns["terminal_wh"], 0.0)
-        discharged = discharged + np.maximum(columns["terminal_wh"], 0.0)
-        lost += float(columns["loss_wh"].sum())
-    moved = float(charged.sum() + discharged.sum())
-    efficiency = 1.0 - min(lost / moved, 1.0) if moved else 1.0
-    return own_use(source, load, charged, discharged, 0.0, efficiency)
 
 
 def _bills(
@@ -314,7 +268,7 @@ def _bills(
                 member.kind,
                 day.sold_milli_wh,
                 day.bought_milli_wh,
-                levied - day.received_pico - flexibility,
+                market_bills_pico([day.received_pico], [flexibility], [-levied])[0],
                 supplier_only[row] + reference_levied,
                 flexibility,
                 stored_more,
@@ -373,39 +327,6 @@ def _count(connection: Connection, column: Any, *where: Any) -> int:
     return int(connection.execute(select(func.count(column)).where(*where)).scalar_one())
 
 
-DEFINITIONS: Mapping[str, str] = RACK_DEFINITIONS | {
-    "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
-    "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
-    "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",
-    "Self-consumption": "(own generation used at once + own generation used later through storage) / own "
-    "generation. Storage is credited when it discharges to a local load, in the proportion of own energy in it.",
-    "Autarky": "Intervals in which the community imported nothing / all intervals.",
-    "Peak import, peak export": "Highest mean power of an interval at the community's border, and the change "
-    "against the reference without a market.",
-    "Supplier-only bill": "What the member would pay if there were no market: same devices, load and sun; "
-    "home batteries serve the own household, cars charge on arrival. Import at the supplier's price plus levies, "
-    "export at the feed-in price.",
-    "Market bill": "Paid minus received for fills (fee included), imbalance and grid events, plus levies on "
-    "metered import; connections with nothing but storage owe them on import less what they fed back, where the "
-    "scenario says so. Levies are not due on an island.",
-    "Saving": "Supplier-only bill minus market bill, with its sign. 'Stored more' is what the member's "
-    "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
-    "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
-    "save the same.",
-    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
-    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
-    "Saved by a customer": WHY_PAID_LESS,
-    "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
-    "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
-    "full edge has. Both go to the grid account.",
-    "Wishes": "What members with a wish bought, and how much of it came from the partner, the group or the source "
-    "they prefer. Wishes are honoured where they cost nobody anything: among the energy that meets at the same "
-    "node of the network anyway, and without any change to fills or prices.",
-    "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
-    "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
-}
-
-
 def credits(amount_pico: int) -> float:
     """Return an amount in credits, for people."""
     return amount_pico / PICO_PER_CREDIT
@@ -416,6 +337,6 @@ def kwh(energy_milli_wh: int) -> float:
     return energy_milli_wh / MILLI_WH_PER_KWH
 
 
-def cents(price_micro_per_kwh: int) -> float:
+def cents(price_micro_per_kwh: float) -> float:
     """Return a price in hundredths of a credit per kWh, for people."""
     return price_micro_per_kwh * 100 / MICRO_PER_CREDIT

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from market.intervals import IntervalGrid
+from market.levies import LevyRule, levied_milli_wh
 from market.units import PICO_PER_CREDIT
 from node.controller.voltage import Band, TapTable, plan_taps, stay
-from node.report.plots import BLUE, GREY, ORANGE, TIME_AXIS, VERMILION, Figure, figure, times
+from node.report import queries
 from node.scenario import Scenario, Taps
 from node.store.tables_devices import incidents
 from node.store.tables_market import imbalances
@@ -119,7 +119,7 @@ def voltage_figures(connection: Connection, scenario: Scenario, span: range) -> 
     terms = scenario.voltage
     if terms is None:
         return None
-    rows = _rows(connection, span)
+    rows = intervals(connection, span)
     real, twin = rows[False], rows.get(True)
     taps = terms.taps
     home = 0 if taps is None else taps.home
@@ -153,7 +153,8 @@ def voltage_figures(connection: Connection, scenario: Scenario, span: range) -> 
     )
 
 
-def _rows(connection: Connection, span: range) -> dict[bool, list[Any]]:
+def intervals(connection: Connection, span: range) -> dict[bool, list[Any]]:
+    """Return the stored rows of a span, in order; the key says whether they are the twin's."""
     found = connection.execute(
         select(voltage_intervals)
         .where(voltage_intervals.c.interval >= span.start, voltage_intervals.c.interval < span.stop)
@@ -211,28 +212,31 @@ def _reached(scenario: Scenario, taps: Taps, rows: list[Any]) -> float | None:
 
 
 def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple[CustomerShare, ...]:
-    levies = scenario.tariff.levies_micro_per_kwh
-    energy: dict[int, int] = {}
-    saved: dict[int, int] = {}
+    metered, _ = queries.net_exports(connection, span)
+    at_home = np.zeros_like(metered)
+    received = [0] * metered.shape[0]  # more for imbalance than with the taps at home
+    row_of = {member.account: row for row, member in enumerate(queries.members(connection))}
     pairs = connection.execute(
         select(
-            imbalances.c.account,
-            imbalances.c.metered_milli_wh,
-            imbalances.c.amount_pico,
+            voltage_accounts.c.interval,
+            voltage_accounts.c.account,
             voltage_accounts.c.net_export_milli_wh,
+            imbalances.c.amount_pico,
             voltage_accounts.c.amount_pico.label("twin_pico"),
         )
         .join(
-            voltage_accounts,
+            imbalances,
             (voltage_accounts.c.interval == imbalances.c.interval)
             & (voltage_accounts.c.account == imbalances.c.account),
         )
         .where(imbalances.c.interval >= span.start, imbalances.c.interval < span.stop)
     )
-    for account, real, amount, twin, twin_amount in pairs:
-        fewer_levies = (max(-twin, 0) - max(-real, 0)) * levies
-        energy[account] = energy.get(account, 0) + real - twin
-        saved[account] = saved.get(account, 0) + amount - twin_amount + fewer_levies
+    for interval, account, net_export, amount, twin_amount in pairs:
+        row = row_of[account]
+        at_home[row, interval - span.start] = net_export
+        received[row] += amount - twin_amount
+    islands = queries.island_intervals(connection, span)
+    price = scenario.tariff.levies_micro_per_kwh
     extremes = {
         row.node: (row.low, row.high)
         for row in connection.execute(
@@ -249,17 +253,21 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
             .group_by(voltage_nodes.c.node)
         )
     }
-    # Accounts are numbered in the order of the scenario's participants.
-    return tuple(
-        CustomerShare(
-            person.name,
-            f"connection:{person.id}",
-            *extremes[f"connection:{person.id}"],
-            energy[account],
-            saved[account],
+    result = []
+    for row, person in enumerate(scenario.participants):  # accounts are numbered in their order
+        rule = LevyRule(person.levies)
+        levied, levied_at_home = (levied_milli_wh(net[row], rule, islands[row]) for net in (metered, at_home))
+        node = f"connection:{person.id}"
+        result.append(
+            CustomerShare(
+                person.name,
+                node,
+                *extremes[node],
+                int((metered[row] - at_home[row]).sum()),
+                received[row] + (levied_at_home - levied) * price,
+            )
         )
-        for account, person in zip(sorted(energy), scenario.participants, strict=True)
-    )
+    return tuple(result)
 
 
 def rows_for_people(figures: VoltageFigures) -> list[tuple[str, str]]:
@@ -315,6 +323,17 @@ WHY_PAID_LESS = (
     "at the supplier's price of that interval, and of levies."
 )
 
+DEFINITIONS: Mapping[str, str] = {
+    "Voltage of customers": "Means of a minute at each connection, on its own phase, per unit of the rated voltage.",
+    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
+    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Saved by a customer": WHY_PAID_LESS,
+    "CVR factor": "Percent of energy saved per percent of voltage lowered: about 0 for constant power, 1 for "
+    "constant current, 2 for constant impedance; less where thermostats catch up.",
+    "Best tap sequence": "The sequence of positions that would have saved most with as many switchings and everybody "
+    "in the band, found by search over what every position would have done in every interval.",
+}
+
 
 def customer_row(customer: CustomerShare) -> tuple[str, ...]:
     """Return a customer's share as text."""
@@ -348,111 +367,3 @@ def tables(figures: VoltageFigures, scenario: Scenario) -> Mapping[str, tuple[An
 
 def _local(scenario: Scenario, at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).astimezone(scenario.zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def figures_of(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
-    """Return the pictures: voltages over the day with the taps, and each customer's extremes."""
-    if scenario.voltage is None:
-        return {}
-    rows = _rows(connection, span)
-    band = (scenario.voltage.low_pu, scenario.voltage.high_pu)
-    return {
-        "voltage": _over_time(scenario.grid, rows, band, scenario.voltage.taps),
-        "voltage-by-node": _by_node(connection, span, band),
-    }
-
-
-def _over_time(
-    grid: IntervalGrid, rows: dict[bool, list[Any]], band: tuple[float, float], taps: Taps | None
-) -> Figure:
-    data: list[dict[str, Any]] = []
-    for is_twin, label, colour in ((True, "taps at home", GREY), (False, "optimised", BLUE)):
-        some = rows.get(is_twin, [])
-        at = times(grid, [row.interval for row in some])
-        for name, dash in (("low_pu", "solid"), ("high_pu", "dot")):
-            data.append(
-                {
-                    "type": "scatter",
-                    "name": f"{'lowest' if name == 'low_pu' else 'highest'}, {label}",
-                    "x": at,
-                    "y": [getattr(row, name) for row in some],
-                    "line": {"shape": "hv", "color": colour, "width": 2, "dash": dash},
-                }
-            )
-    real = rows[False]
-    ends = (0, 0) if taps is None else (taps.lowest, taps.highest)
-    data.append(
-        {
-            "type": "scatter",
-            "name": "tap position",
-            "x": times(grid, [row.interval for row in real]),
-            "y": [row.position for row in real],
-            "yaxis": "y2",
-            "line": {"shape": "hv", "color": ORANGE, "width": 1.5},
-        }
-    )
-    return figure(
-        "Voltage of customers against the band, and the taps",
-        data,
-        shapes=_band_lines(band),
-        xaxis=TIME_AXIS,
-        yaxis={"title": {"text": "per unit"}},
-        yaxis2={
-            "title": {"text": "tap position"},
-            "overlaying": "y",
-            "side": "right",
-            "showgrid": False,
-            "dtick": 1,
-            "range": [ends[0] - 0.5, ends[1] + 0.5],
-        },
-    )
-
-
-def _by_node(connection: Connection, span: range, band: tuple[float, float]) -> Figure:
-    found = connection.execute(
-        select(
-            voltage_nodes.c.is_twin,
-            voltage_nodes.c.node,
-            func.min(voltage_nodes.c.low_pu),
-            func.max(voltage_nodes.c.high_pu),
-        )
-        .where(voltage_nodes.c.interval >= span.start, voltage_nodes.c.interval < span.stop)
-        .group_by(voltage_nodes.c.is_twin, voltage_nodes.c.node)
-        .order_by(voltage_nodes.c.is_twin, voltage_nodes.c.node)
-    ).all()
-    data = [
-        {
-            "type": "bar",
-            "name": label,
-            "x": [row[1].removeprefix("connection:") for row in found if row[0] == is_twin],
-            "y": [row[3] - row[2] for row in found if row[0] == is_twin],
-            "base": [row[2] for row in found if row[0] == is_twin],
-            "marker": {"color": colour},
-        }
-        for is_twin, label, colour in ((True, "taps at home", GREY), (False, "optimised", BLUE))
-        if any(row[0] == is_twin for row in found)
-    ]
-    return figure(
-        "Lowest to highest voltage of each customer over the span",
-        data,
-        barmode="group",
-        hovermode="closest",
-        shapes=_band_lines(band),
-        yaxis={"title": {"text": "per unit"}, "range": [band[0] - 0.02, band[1] + 0.02]},
-        xaxis={"tickangle": -40},
-    )
-
-
-def _band_lines(band: tuple[float, float]) -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "line",
-            "xref": "paper",
-            "x0": 0,
-            "x1": 1,
-            "y0": y,
-            "y1": y,
-            "line": {"color": VERMILION, "width": 1.5, "dash": "dash"},
-        }
-        for y in band
-    ]

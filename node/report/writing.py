@@ -10,17 +10,20 @@ from node.report import (
     export,
     frequency,
     html,
+    islands,
     market_cost,
     plots,
     queries,
     racks,
     terminal,
     voltage,
+    voltage_plots,
     wishes,
     zones,
 )
+from node.report.definitions import DEFINITIONS
 from node.report.plots import Figure
-from node.report.summary import DEFINITIONS, Summary, credits, kwh
+from node.report.summary import Summary, credits, kwh
 from node.scenario import Scenario
 
 # Heads and rows of text.
@@ -49,7 +52,8 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     if by_zone is not None:
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
-    result |= voltage.figures_of(connection, scenario, span)
+    result |= voltage_plots.figures(connection, scenario, span)
+    result |= islands.figures_of(connection, scenario, span)
     return result | frequency.pictures(connection, scenario)
 
 
@@ -103,6 +107,7 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
     found |= racks.tables(connection, summary.span, scenario.zone)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)
+    found |= islands.tables(summary.islands, scenario)
     if summary.voltage is not None:
         found |= voltage.tables(summary.voltage, scenario)
     return found | frequency.tables(summary.frequency, scenario.interval_s)

@@ -40,6 +40,7 @@ device_intervals = Table(
     Column("unserved_wh", Float, nullable=False),  # wanted and not served
     Column("energy_wh", Float, nullable=False),  # stored at the end
     Index("device_intervals_by_device", "device", "interval"),
+    sqlite_with_rowid=False,
 )
 
 setpoints = Table(
@@ -75,6 +76,7 @@ node_intervals = Table(
     Column("peak_export_w", Float, nullable=False),
     Column("is_import_binding", Boolean, nullable=False),
     Column("is_export_binding", Boolean, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What the health monitor found, each cause of a device once, with the interval after which it was found.
@@ -115,6 +117,7 @@ reference_intervals = Table(
     Column("account", Integer, primary_key=True, autoincrement=False),
     Column("net_export_milli_wh", BigInteger, nullable=False),
     Column("stored_wh", Float, nullable=False),  # at the end, in all the account's storages
+    sqlite_with_rowid=False,
 )
 
 # What a restarted simulation continues from, each with the interval at whose end it was taken.

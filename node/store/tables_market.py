@@ -106,6 +106,7 @@ rounds = Table(
     Column("volume_milli_wh", BigInteger, nullable=False),
     Column("next_sequence", BigInteger, nullable=False),  # orders before it have had their round
     Column("book_root", Hash32, nullable=False),
+    Column("cut_zones", BigInteger, nullable=False, default=0),  # bit z: zone z was cut off from its parent
 )
 
 prices = Table(
@@ -132,6 +133,7 @@ fills = Table(
     Column("price_micro_per_kwh", BigInteger, nullable=False),  # of the account's zone, before the fee
     Column("amount_pico", Amount, nullable=False),  # received, fee included; negative for a buyer
     Index("fills_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
 )
 
 trades = Table(
@@ -149,6 +151,7 @@ trades = Table(
     Column("source", Integer, nullable=False),  # what the offer delivers from, 0 = not known
     Index("trades_by_buyer", "buyer"),
     Index("trades_by_seller", "seller"),
+    sqlite_with_rowid=False,
 )
 
 tariffs = Table(
@@ -176,6 +179,7 @@ readings = Table(
     # missing; none as long as it waits for them.
     Column("settled_in", Integer, index=True),
     Index("readings_by_account", "account", "interval"),
+    sqlite_with_rowid=False,
 )
 
 # Readings that the registrar signed instead of a meter (hub/late_readings).
@@ -209,6 +213,7 @@ imbalances = Table(
     Column("imbalance_milli_wh", BigInteger, nullable=False),  # after what was forgiven
     Column("amount_pico", Amount, nullable=False),  # received; negative when paid
     Column("settled_in", Integer, nullable=False, index=True),  # as its reading
+    sqlite_with_rowid=False,
 )
 
 # What one settlement transaction holds; its calldata and fate are in the outbox.

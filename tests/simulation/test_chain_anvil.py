@@ -1,5 +1,6 @@
 """The pipeline on anvil: another implementation, real reorganisations, dropped transactions."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from node.bench.live_community import OPERATOR, LiveCommunity
 from node.chain.embedded import EmbeddedChain, Genesis
 from node.chain.fee_bids import GWEI, FeePolicy
-from node.chain.ports import Fees, WrongChain
+from node.chain.ports import ChainUnavailable, Fees, WrongChain
 from node.chain.rpc import Finality, RpcChain
 from node.chain.sender import ContractCall, OutboxState, SettlementHalted
 from node.chain.transactions import sign_transaction
@@ -20,6 +21,7 @@ from tests.unit.node.chain.live import CHAIN_ID, START_S, Node, contracts
 from tests.unit.node.chain.stranger import GAS, STRANGER, carry, courier
 
 pytestmark = pytest.mark.slow
+DEPTHS = range(1, 21) if os.environ.get("SYMGRID_TEST_PROFILE") == "faults" else (1, 2, 5, 12, 20)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_the_embedded_chain_takes_the_same_gas_and_holds_the_same_words(
     remote.store.close()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 12, 20])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_a_reorganisation_is_followed_and_driven_on(chain: AnvilChain, tmp_path: Path, depth: int) -> None:
     node = _node(tmp_path, chain)
     node.settle(0, node.community.first)
@@ -264,4 +266,20 @@ def test_while_no_block_is_made_nothing_is_offered_on_top(chain: AnvilChain, tmp
     for _ in range(5):
         assert node.sender.drive().outbid == 0
     assert len(_bids(node)) == 4
+    node.store.close()
+
+
+def test_a_block_that_was_replaced_has_neither_calls_nor_logs_but_is_unavailable(
+    chain: AnvilChain, tmp_path: Path
+) -> None:
+    """A node behind a load balancer must not pass nothing off as everything."""
+    node = _node(tmp_path, chain)
+    where = (node.community.deployment.settlement,)
+    newest = chain.block(chain.head().number)
+    assert newest is not None
+    assert chain.calls(newest, where) and chain.block_logs(newest, where)
+    chain.reorganise(1)
+    for ask in (chain.calls, chain.block_logs):
+        with pytest.raises(ChainUnavailable):
+            ask(newest, where)
     node.store.close()

@@ -203,10 +203,12 @@ def test_the_report_says_what_edges_carried_and_earned(two_zones) -> None:
     with two_zones.community.store.read() as connection:
         summary = summarise(connection, two_zones.scenario)
     root, cable = summary.zones
+    assert summary.outcome.welfare_share == pytest.approx(1.0, abs=1e-9)
+    assert summary.outcome.budget_gap_pico == 0
     span = (fills.c.interval >= summary.span.start, fills.c.interval < summary.span.stop)
     day = rows(two_zones, select(fills).where(*span))
     paid = sum(r.price_micro_per_kwh * r.quantity_milli_wh * (1 if r.is_buy else -1) for r in day)
-    assert cable.fee_pico + cable.rent_pico == paid
+    assert cable.fee_pico + cable.rent_pico == paid == summary.outcome.surplus.grid_pico
     assert (root.fee_pico, root.rent_pico) == (0, 0)
     assert cable.rent_pico > 0
     flow = flows_milli_wh(two_zones, *span)

@@ -202,13 +202,22 @@ def act(
     ceiling = drain + _levels(widths, slopes, worth.charge_value[k] - tie)
     out, gain = np.zeros_like(energy_wh), np.zeros_like(energy_wh)
     stock, cost = np.zeros_like(energy_wh), np.zeros_like(energy_wh)
+    take, put = np.empty_like(energy_wh), np.empty_like(energy_wh)  # written over in every step
     for j in range(N_STEPS):
-        take = np.clip(energy_wh - out - floor[:, j, None], 0.0, worth.discharge_wh[k, :, j, None])
+        np.subtract(energy_wh, out, out=take)
+        take -= floor[:, j, None]
+        np.maximum(take, 0.0, out=take)
+        np.minimum(take, worth.discharge_wh[k, :, j, None], out=take)
         out += take
-        gain += take * worth.discharge_value[k, :, j, None]
-        put = np.clip(ceiling[:, j, None] - energy_wh - stock, 0.0, worth.charge_wh[k, :, j, None])
+        take *= worth.discharge_value[k, :, j, None]
+        gain += take
+        np.subtract(ceiling[:, j, None], energy_wh, out=put)
+        put -= stock
+        np.maximum(put, 0.0, out=put)
+        np.minimum(put, worth.charge_wh[k, :, j, None], out=put)
         stock += put
-        cost += put * worth.charge_value[k, :, j, None]
+        put *= worth.charge_value[k, :, j, None]
+        cost += put
     # Both can pay only at negative prices, where losing energy is a gain: the better direction wins.
     is_charging = (stock > 0) & ((out == 0) | (-cost > gain))
     taken = np.where(is_charging, -stock, out)

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,17 @@ def test_every_answer_over_http_is_the_answer_in_process(node: Node, remote: Rpc
     assert remote.logs(0, head) == here.logs(0, head)
     only = (where.settlement,)
     assert remote.logs(0, head, only) == here.logs(0, head, only)
-    assert remote.calls(head, only) == here.calls(head, only)
+    newest = here.block(head)
+    assert newest is not None
+    assert remote.calls(newest, only) == here.calls(newest, only) != []
+    assert (
+        remote.block_logs(newest, only) == here.block_logs(newest, only) == here.logs(head, head, only) != []
+    )
+    gone = replace(newest, hash=b"\x07" * 32)
+    for chain in (remote, here):
+        for ask in (chain.calls, chain.block_logs):
+            with pytest.raises(ChainUnavailable):
+                ask(gone, only)
     assert remote.code(where.token) == here.code(where.token)
     assert remote.nonce(operator) == here.nonce(operator) == 2
     assert remote.balance(operator) == here.balance(operator)

@@ -1,10 +1,11 @@
 """Bulk inserts store exactly what ordinary inserts store."""
 
+import numpy as np
 import pytest
 from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, String, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from node.store.bulk import insert_all
+from node.store.bulk import insert_all, insert_columns
 from node.store.schema import Amount
 from node.store.unit_of_work import Store
 
@@ -65,3 +66,42 @@ def test_a_violated_key_undoes_the_whole_transaction(store):
 def test_an_amount_that_is_no_integer_is_refused(store):
     with pytest.raises(TypeError, match="an amount is an int"), store.begin() as connection:
         insert_all(connection, BULK, [{"id": 1, "amount": 1.5}])
+
+
+def test_columns_may_be_arrays_sequences_or_one_value_for_all(store):
+    with store.begin() as connection:
+        insert_columns(
+            connection,
+            BULK,
+            {
+                "name": "same",
+                "id": np.array([5, 6]),
+                "power_w": np.array([0.1, -2.5]),
+                "flag": np.array([True, False]),
+                "amount": [2**79, -1],
+                "raw": (b"a", b"b"),
+            },
+        )
+        found = connection.execute(select(BULK).order_by(BULK.c.id)).all()
+    assert [tuple(row) for row in found] == [
+        (5, True, 0.1, b"a", "same", 2**79),
+        (6, False, -2.5, b"b", "same", -1),
+    ]
+
+
+def test_an_amount_that_all_rows_share_is_converted_too(store):
+    with store.begin() as connection:
+        insert_columns(connection, BULK, {"id": [1, 2], "amount": -(2**79)})
+        assert connection.execute(select(BULK.c.amount)).scalars().all() == [-(2**79)] * 2
+
+
+def test_columns_of_no_rows_are_fine(store):
+    with store.begin() as connection:
+        insert_columns(connection, BULK, {"id": np.zeros(0, np.int64), "name": "x"})
+        assert connection.execute(select(BULK)).all() == []
+
+
+@pytest.mark.parametrize("columns", [{"id": [1, 2], "name": ["x"]}, {"id": 1, "name": "x"}])
+def test_columns_of_different_or_no_length_are_refused(store, columns):
+    with pytest.raises(ValueError, match="columns of bulk have lengths"), store.begin() as connection:
+        insert_columns(connection, BULK, columns)
