@@ -176,9 +176,10 @@ def test_figures_tables_and_pictures_show_it(day):
     shown = figures(summary)
     names = [name for name, _ in shown]
     assert "frequency service containment" in names
-    nadir = dict(shown)["  nadir"]
-    assert "49.69" in nadir and "without the swarm" in nadir
-    assert "Valley battery" in dict(shown)["  revenue"]
+    text = dict(shown)["frequency service containment"]
+    assert "nadir 49.69" in text and "without the swarm" in text
+    assert "by RevenueSplit: Valley battery" in text
+    assert "score 0.98" in dict(shown)["frequency service regulation-morning"]
     assert set(pictures) == {f"frequency-{service.name}" for service in summary.frequency}
     traces = {trace["name"] for trace in pictures["frequency-containment"]["data"]}
     assert traces == {"frequency", "without the swarm", "asked", "given"}
