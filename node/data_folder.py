@@ -43,6 +43,7 @@ from node.store import (  # noqa: F401  (tables register themselves)
     tables_islands,
     tables_market,
     tables_racks,
+    tables_timeslots,
     tables_voltage,
 )
 from node.store.tables_devices import devices, nodes

@@ -57,6 +57,8 @@ FloatArray = NDArray[np.float64]
 
 # Agents hand in their orders this long before the gate closes.
 BEFORE_GATE_S = 30
+# Members have an hour to plan for a day's timeslots.
+TIMESLOT_NOTICE_S = 3_600
 # A chain that needs more blocks than this for one interval's transactions is not making progress.
 MAX_BLOCKS_PER_INTERVAL = 50
 # Waiting orders are taken in by the door in batches of this many messages: one transaction each.
@@ -148,7 +150,7 @@ class Simulation:
             community.desk.refresh(connection)
         due = [
             one
-            for one in community.schedule.rounds_due(opened_s, start_s)
+            for one in self._rounds_due(self._first, opened_s, start_s)
             if one.intervals.start >= self._first
         ]
         for one in due:
@@ -186,7 +188,7 @@ class Simulation:
         with self.times.of("agents"):
             community.agents.take_out(self._health.is_fit)
             aim = community.agents.begin(interval, self._world.fleet)
-        for due in community.schedule.rounds_due(start_s, end_s):
+        for due in self._rounds_due(interval, start_s, end_s):
             self._hold(due, interval, aim)
         inputs = community.plant.inputs(community.profiles, interval)
         with self.times.of("dispatch"):
@@ -197,6 +199,15 @@ class Simulation:
         community.clock.advance_to(end_s)
         self._meter(interval, outcome, without_market_wh)
         self._settle(interval)
+
+    def _rounds_due(self, at: int, from_s: float, until_s: float) -> list[RoundDue]:
+        """Return the rounds whose gates close in a span; timeslots of a day are announced an hour before its gate."""
+        community = self.community
+        if community.timeslots is not None:
+            for one in community.schedule.rounds_due(from_s, until_s + TIMESLOT_NOTICE_S):
+                if one.round_number == 0:
+                    community.timeslots.announce(one.intervals, at, community.clock.now_s())
+        return community.schedule.rounds_due(from_s, until_s)
 
     def _hold(self, due: RoundDue, at: int, aim: Aim | None) -> None:
         """Let the agents act before a gate, then clear the round at it."""
@@ -210,9 +221,9 @@ class Simulation:
                 community.agents.day_ahead(at, due.intervals, self._world.fleet)
             elif aim is None:
                 community.agents.begin(at, self._world.fleet)
-                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, None)
+                community.agents.intraday(at, due.intervals, due.round_number, self._world.fleet, None)
             else:
-                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, aim)
+                community.agents.intraday(at, due.intervals, due.round_number, self._world.fleet, aim)
             community.bus.deliver()
         with self.times.of("door"):
             self._submit()

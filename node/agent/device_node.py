@@ -6,7 +6,7 @@ prices and its own positions, and nothing of the future.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -43,6 +43,7 @@ from node.agent.strategy import (
     to_orders,
 )
 from node.agent.strategy.stored_value import StoredValue
+from node.agent.strategy.timeslot_orders import in_timeslots, joined
 from node.bus.memory import Bus
 from node.bus.messages import TOPIC_ISLANDS, TOPIC_ORDERS, SignedOrder
 from node.bus.messages import OrderBatch as OrderMessage
@@ -110,6 +111,7 @@ class AgentFleet:
         *,
         is_signed: bool,
         zoning: Zoning | None = None,
+        slot_of: Callable[[int], range] = lambda interval: range(interval, interval + 1),
     ) -> None:
         self._plant = plant
         self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
@@ -127,6 +129,7 @@ class AgentFleet:
         self._positions = positions
         self._bus = bus
         self._is_signed = is_signed
+        self._slot_of = slot_of
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
@@ -161,7 +164,7 @@ class AgentFleet:
         plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state))
         places = np.arange(intervals.start - first, intervals.stop - first)
         batch = day_ahead_orders(self._storages, outlook, plan, places)
-        return self._publish(batch)
+        return self._publish(in_timeslots(batch, self._slot_of))
 
     def begin(self, at: int, state: FleetState) -> Schedule:
         """Decide, when an interval begins, what every account aims at; plan storages anew if it is time."""
@@ -174,30 +177,34 @@ class AgentFleet:
         return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
-        self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
+        self, at: int, intervals: range, round_number: int, state: FleetState, now: Schedule | None
     ) -> int:
-        """Publish the orders of a later round of `interval`, from what is known as interval `at` goes on.
+        """Publish the orders of a later round of a timeslot, from what is known as interval `at` goes on.
 
         `now` is what `begin` decided for interval `at`; None if that interval is not delivered.
         """
         assert self._plan is not None  # `begin` has planned
-        span = range(at, interval + 1)
+        span = range(at, intervals.stop)
         outlook = self._outlook(at, span)
         days = self._calendar(span)
         usable = storage_view.usable_wh(self._plant, state)
-        for k in range(interval - at):
+        for k in range(intervals.start - at):
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
-        batch = intraday_orders(
-            self._at(interval),
-            outlook,
-            self._plan,
-            interval - at,
-            usable,
-            days.is_present[:, -1],
-            round_number,
-        )
-        return self._publish(batch)
+        batches = [
+            intraday_orders(
+                self._at(interval),
+                outlook,
+                self._plan,
+                interval - at,
+                usable,
+                days.is_present[:, interval - at],
+                round_number,
+                n_intervals=len(intervals),
+            )
+            for interval in intervals
+        ]
+        return self._publish(in_timeslots(joined(batches), self._slot_of))
 
     def _after(self, usable_wh: FloatArray, power_w: FloatArray, trip_wh: FloatArray) -> FloatArray:
         """Return the level that each storage will have after an interval at this mean power."""

@@ -13,6 +13,7 @@ from node.api import (
     routes_plant,
     routes_prices,
     routes_racks,
+    routes_timeslots,
 )
 from node.api.context import Context
 from node.community import Community
@@ -46,6 +47,7 @@ def create_app(community: Community) -> FastAPI:
         routes_plant,
         routes_islands,
         routes_racks,
+        routes_timeslots,
         routes_chain,
         page,
     ):

@@ -17,6 +17,7 @@ from node.store import tables_frequency as f
 from node.store import tables_islands as i
 from node.store import tables_market as m
 from node.store import tables_racks as r
+from node.store import tables_timeslots as t
 from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
@@ -52,6 +53,7 @@ EXPORTED: tuple[Table, ...] = (
     r.overloads,
     r.transfers,
     r.debts,
+    t.timeslots,
     f.frequency_intervals,
     f.frequency_members,
     f.frequency_steps,

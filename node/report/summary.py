@@ -24,6 +24,7 @@ from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
+from node.report.timeslots import TimeslotFigures, timeslot_figures
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -102,6 +103,7 @@ class Summary:
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
     racks: RackFigures
+    timeslots: TimeslotFigures
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -130,6 +132,7 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "racks": asdict(self.racks),
+            "timeslots": asdict(self.timeslots),
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -227,6 +230,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
         racks=rack_figures(connection, span),
+        timeslots=timeslot_figures(connection, span, scenario.interval_s),
         outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),

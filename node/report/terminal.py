@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, islands, outcome, racks, voltage, zones
+from node.report import frequency, islands, outcome, racks, timeslots, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -66,6 +66,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     rows = [
         ("traded", f"{kwh(summary.traded_milli_wh):,.2f} kWh in {summary.n_trades:,} trades at {span}"),
         ("orders, fills", f"{summary.n_orders:,} orders, {summary.n_fills:,} fills"),
+        *timeslots.lines(summary.timeslots),
         ("traded share of withdrawals", _percent(summary.traded_volume_ratio)),
         ("imbalance share", _percent(summary.imbalance_share)),
         ("self-sufficiency", _percent(summary.own_use.self_sufficiency)),

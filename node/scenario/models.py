@@ -27,6 +27,7 @@ from node.scenario.fields import (
 from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
 from node.scenario.ties import RideThroughTerms, Ties
+from node.scenario.timeslots import Timeslots
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -54,7 +55,7 @@ class MarketTerms(Strict):
     with `uniform` all trade at one price and the controller alone keeps them.
 
     The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
-    interval closes `final_gate_s` before it starts.
+    interval closes `final_gate_s` before it starts. With `timeslots` calm intervals are traded together.
     """
 
     mechanism: Literal["uniform", "network"] = "uniform"
@@ -62,6 +63,7 @@ class MarketTerms(Strict):
     price_cap_micro_per_kwh: PositivePrice
     day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
     final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
+    timeslots: Timeslots | None = None
 
 
 class ChainTerms(Strict):
