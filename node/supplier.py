@@ -52,6 +52,12 @@ class Supplier:
         """Whether zones without the supplier have prices of their own; else its tariff goes on."""
         return self._tariff.island is not None
 
+    @property
+    def island(self) -> tuple[int, int] | None:
+        """Short and long price of imbalance where the supplier is away, micro-credit per kWh; None: its own."""
+        island = self._tariff.island
+        return None if island is None else (island.short_micro_per_kwh, island.long_micro_per_kwh)
+
     def prices(self, intervals: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return short and long price, micro-credit per kWh, `(n_intervals,)` each."""
         if intervals not in self._series:

@@ -2,12 +2,14 @@
 
 | phase | how long a step is | what happens |
 |---|---|---|
+| islanding | 10 ms, one firmware step | as a burst, for two seconds after a supply was lost (`dispatch_ride`) |
 | burst | 100 ms, the controller's period | measure, decide, send what changed, firmware, devices |
 | coast | to the next stop or renewal | the same code; setpoints are trimmed to the milliwatt first |
 
-A burst begins at every stop (new inputs, grid event, failure, takeover) and whenever a decision moves a setpoint by
-more than a small deadband; it ends when no setpoint moved and no power ramped in the last period. No storage can
-reach a bound inside a coast: its power was promised by `deliverable_w` for longer than the coast lasts.
+So the control period adapts between 10 ms and the lease's renewal (200 s), at once in both directions. A burst begins
+at every stop (new inputs, grid event, failure, takeover) and whenever a decision moves a setpoint by more than a small
+deadband; it ends when no setpoint moved and no power ramped in the last period. No storage can reach a bound inside a
+coast: its power was promised by `deliverable_w` for longer than the coast lasts.
 """
 
 from dataclasses import replace
@@ -225,9 +227,11 @@ class IntervalRun:
 
     def _decide(self, period: Period) -> Decision:
         orders = None if self._islands is None else self._islands.orders()
-        if orders is None:
+        if self._islands is None or orders is None:
             return decide(self._plan, period)
-        return decide_with_islands(self._plan, period, orders)
+        decision = decide_with_islands(self._plan, period, orders)
+        self._fleet = self._islands.formed(self._fleet, decision)
+        return decision
 
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""

@@ -123,6 +123,7 @@ def _network(scenario: Scenario) -> Iterator[Mistake]:
             f"got {len(scenario.network)}",
         )
     parents = {node.id: node.parent for node in scenario.network}
+    yield from _grid_fees(scenario)
     roots = [node.id for node in scenario.network if node.parent is None]
     if len(roots) != 1:
         yield Mistake(("network",), f"expected exactly one node without a parent, got {roots or 'none'}")
@@ -135,6 +136,32 @@ def _network(scenario: Scenario) -> Iterator[Mistake]:
             yield Mistake(("network", i, "parent"), f"expected the id of a node, got {node.parent!r}")
         elif _is_in_cycle(node.id, parents):
             yield Mistake(("network", i, "parent"), "expected a tree: this parent leads back to the node")
+
+
+def _grid_fees(scenario: Scenario) -> Iterator[Mistake]:
+    """Yield fees that no auction would charge."""
+    by_level = scenario.market.grid_fee_by_level_micro_per_kwh
+    if scenario.market.mechanism == "uniform":
+        why = "expected none: with one price for all nobody pays by the way that energy takes"
+        if any(by_level):
+            yield Mistake(("market", "grid_fee_by_level_micro_per_kwh"), why)
+        for i, node in enumerate(scenario.network):
+            if node.grid_fee_micro_per_kwh:
+                yield Mistake(("network", i, "grid_fee_micro_per_kwh"), why)
+        return
+    parents = {node.id: node.parent for node in scenario.network}
+    deepest = 0
+    for start in parents:
+        if not _is_in_cycle(start, parents):
+            at, level = parents[start], 0
+            while at is not None:
+                at, level = parents.get(at), level + 1
+            deepest = max(deepest, level)
+    if by_level and len(by_level) < deepest:
+        yield Mistake(
+            ("market", "grid_fee_by_level_micro_per_kwh"),
+            f"expected a fee for each of {deepest} levels below the root, got {len(by_level)}",
+        )
 
 
 def _is_in_cycle(start: str, parents: dict[str, str | None]) -> bool:

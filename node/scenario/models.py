@@ -27,6 +27,7 @@ from node.scenario.fields import (
 from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
 from node.scenario.ties import RideThroughTerms, Ties
+from node.scenario.timeslots import Timeslots
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -54,14 +55,19 @@ class MarketTerms(Strict):
     with `uniform` all trade at one price and the controller alone keeps them.
 
     The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
-    interval closes `final_gate_s` before it starts.
+    interval closes `final_gate_s` before it starts. With `timeslots` calm intervals are traded together.
+
+    `grid_fee_by_level_micro_per_kwh` is the grid fee by distance in network auctions: what a kilowatt-hour pays for
+    crossing an edge once, first those right below the root; a node's own fee comes on top.
     """
 
     mechanism: Literal["uniform", "network"] = "uniform"
     fee_micro_per_kwh: PositivePrice
     price_cap_micro_per_kwh: PositivePrice
+    grid_fee_by_level_micro_per_kwh: tuple[PositivePrice, ...] = ()
     day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
     final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
+    timeslots: Timeslots | None = None
 
 
 class ChainTerms(Strict):
