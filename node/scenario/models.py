@@ -239,7 +239,8 @@ class FlexibilityEvent(Strict):
 
     `baseline`: `schedule` is the target the account committed to before the event; `previous_interval` is
     its metered net export in the interval before; `previous_days` is the mean of that time of day before.
-    Without `members` everybody with storage takes part.
+    Without `members` everybody with storage takes part. With `cap_w` it shaves a peak: only what the community
+    would import beyond `cap_w` is asked for, `requested_w` at most.
     """
 
     id: Name
@@ -247,6 +248,7 @@ class FlexibilityEvent(Strict):
     start: LocalMinutes
     duration_intervals: Annotated[int, Field(ge=1, le=96)]
     requested_w: Power
+    cap_w: PowerOrZero | None = None
     revenue_credits: Annotated[int, Field(ge=1, le=10**9)]
     baseline: Literal["schedule", "previous_interval", "previous_days"] = "schedule"
     members: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

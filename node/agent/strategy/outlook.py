@@ -232,9 +232,9 @@ class Outlook:
         self, account: NDArray[np.int64], interval: NDArray[np.int64] | int, net_export_wh: Floats
     ) -> Floats:
         """Return what an injected kilowatt-hour saves of levies where accounts export so much then, broadcast."""
-        due, back = self.levy_micro_per_kwh, self.levy_back_micro_per_kwh
-        saved: Floats = np.where(net_export_wh < 0, due[account, interval], back[account, interval])
-        return saved
+        due: Floats = self.levy_micro_per_kwh[account, interval]
+        back: Floats = self.levy_back_micro_per_kwh[account, interval]
+        return np.where(net_export_wh < 0, due, back)
 
     @property
     def net_export_wh(self) -> Floats:
