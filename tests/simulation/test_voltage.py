@@ -166,6 +166,7 @@ def test_terminal_and_report_show_it(lane, tmp_path):
     page = report.read_text()
     assert "Voltage of customers against the band, and the taps" in page
     assert "too near the lower limit" in page
+    assert "network operator" in page
     assert voltage.WHY_PAID_LESS.split(":")[0] in page
 
 
