@@ -74,7 +74,7 @@ class Simulation:
         self._length_s = community.scenario.interval_s
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
-        self._world = first_world(community)
+        self._world = first_world(community.scenario, community.dispatch, community.profiles)
         self._flexibility = community.flexibility
         self._frequency = community.frequency
         self._saved_plan = b""

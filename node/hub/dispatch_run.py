@@ -23,7 +23,8 @@ from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
-from node.controller.decision import Call, Decision, KeptOff, Period, decide, no_decision
+from node.controller.decision import Decision, KeptOff, Period, decide, no_decision
+from node.controller.grid_events import Call
 from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
@@ -314,7 +315,7 @@ class IntervalRun:
                 params, fleet, inputs, min(max(horizon_s, SHORTEST_STEP_S), LONGEST_STEP_S)
             )
             members = params.is_storage if event.members is None else event.members
-            calls.append(Call(event.direction * event.requested_w, members, low, high))
+            calls.append(Call(event.direction * event.requested_w, members, low, high, event.cap_w))
         self._calls = tuple(calls)
 
     def _is_late(self, inputs: FleetInputs, left_s: float) -> BoolArray:

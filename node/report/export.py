@@ -32,6 +32,7 @@ EXPORTED: tuple[Table, ...] = (
     m.trades,
     m.tariffs,
     m.readings,
+    m.substitutes,
     m.curtailments,
     m.imbalances,
     m.flex_events,
