@@ -86,7 +86,10 @@ def open_or_found(
     folder = data / "state"
     if not folder.exists():
         _found_in(scenario, plant, keys, founded_s, data)
-    store = Store(f"sqlite:///{folder / 'store.sqlite'}")
+    # A study may lose its last intervals with the machine's power, not with its process: it need not wait for the disk.
+    store = Store(
+        f"sqlite:///{folder / 'store.sqlite'}", synchronous="FULL" if scenario.study.chain else "NORMAL"
+    )
     try:
         _check_belongs(store, scenario)
         if not scenario.study.chain:
