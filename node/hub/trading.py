@@ -251,6 +251,13 @@ class Trading:
                 RefusalReason.TOO_EARLY,
                 f"interval {order.last} is too far ahead: up to {moment.furthest} today",
             )
+        head, tail = self._schedule.slot_of(order.first), self._schedule.slot_of(order.last)
+        if head.start != order.first or tail.stop != order.last + 1:
+            raise OrderRefused(
+                RefusalReason.TIMESLOT,
+                f"intervals {order.first}..{order.last} cut a timeslot: the first is traded in "
+                f"{head.start}..{head.stop - 1}, the last in {tail.start}..{tail.stop - 1}",
+            )
         for interval in range(order.first, order.last + 1):
             if self._book.is_closed(interval, order.account, order.lane):
                 raise OrderRefused(
