@@ -161,6 +161,7 @@ class RackRun:
         down_w, up_w, all_w = module_power_w(plan, low, high, own_w, self._is_healthy)
         down_w, up_w = np.where(is_out, 0.0, down_w), np.where(is_out, 0.0, up_w)
         ahead = forecast.predict(self._memory.forecast, number) if self._ahead is None else self._ahead
+        up_w = np.maximum(up_w - self._own_need_w(ahead), 0.0)
         step_ms = control.terms.step_s * MS_PER_S
         is_lead = since_ms + round(terms.lead_s * MS_PER_S) >= step_ms
         upper_w = self._load_w
@@ -190,6 +191,13 @@ class RackRun:
             float((number + 1) * control.terms.step_s) if is_lead else float(number * control.terms.step_s)
         )
         self._follow(now_ms, upper_w, for_s)
+
+    def _own_need_w(self, ahead: Prediction) -> FloatArray:
+        """Return what each rack's modules may be needed for at home while a donor has to hold, (n_racks,) W."""
+        terms = self._control.kinetic
+        n_held = min(max(1, round(terms.horizon_s / self._control.terms.step_s)), len(ahead.upper_w))
+        highest_w = ahead.upper_w[:n_held].max(axis=0)
+        return np.maximum(highest_w - terms.stop_pu * self._control.ties.limit_w, 0.0)
 
     def _follow(self, now_ms: int, upper_w: FloatArray, for_s: float) -> None:
         """Open and close the records of transfers."""
