@@ -22,6 +22,13 @@ class SubstituteReason(StrEnum):
     SILENT = "silent"  # no reading came
     TOO_FAR = "too_far"  # a reading came, but the registers before it were so wrong that it is out of reach
 
+    @property
+    def in_words(self) -> str:
+        """What to tell the account's owner."""
+        if self is SubstituteReason.SILENT:
+            return "no reading came: no export assumed, and at least the import that was bought or usual"
+        return "a reading came, further from the last register than the connection carries"
+
 
 @dataclass(frozen=True, slots=True)
 class NextRegister:

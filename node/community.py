@@ -91,8 +91,12 @@ class Community:
         State(self.store, self.chain, self.deployment).close()
 
 
-def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) -> Community:
+def open_community(
+    scenario: Scenario, profiles: ProfileSet, data: Path | None, store_url: str | None = None
+) -> Community:
     """Open the community of a data folder, or found it there first; None keeps everything in memory.
+
+    `store_url` names the PostgreSQL database of a folder; without it, it is an SQLite file in there.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) 
     """
     plant = plants.build(scenario)
     keys = Keyring(scenario.seed, scenario.name)
-    state = open_or_found(scenario, plant, keys, opening_s(scenario), data)
+    state = open_or_found(scenario, plant, keys, opening_s(scenario), data, store_url)
     try:
         return _wire(scenario, plant, profiles, keys, state, None if data is None else data / "bundles")
     except BaseException:

@@ -72,15 +72,19 @@ def verify(
     record = ChainRecord(chain, contracts, deployment)
     record.replay()
     files = bundle_files(options.bundles)
-    intervals = [t for t in sorted(files | _on_chain(record)) if options.first <= t <= options.last]
-    if not intervals:
+    known = [t for t in sorted(files | _on_chain(record)) if options.first <= t <= options.last]
+    if not known:
         raise NothingToVerify(f"{options.bundles}: no bundle, and no settled interval on chain")
+    intervals = range(known[0], known[-1] + 1)  # one that is neither here nor there is missing
     auditor = Auditor(record)
     is_right = True
     for interval in intervals:
         difference = auditor.check(interval, read_bundle(options.bundles, interval))
         say(f"interval {interval}: {difference or 'ok'}")
         is_right &= difference is None
+    for difference in auditor.missing_receipts(intervals[-1]):
+        say(f"receipts: {difference}")
+        is_right = False
     for difference in record.general:
         say(f"chain at block {record.head.number}: {difference}")
     if not record.is_historical:

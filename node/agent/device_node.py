@@ -18,6 +18,7 @@ from market.levies import LevyRule
 from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
+from node.agent.island_news import IslandNews
 from node.agent.strategy import (
     Held,
     OrderBatch,
@@ -44,7 +45,7 @@ from node.agent.strategy import (
 from node.agent.strategy.stored_value import StoredValue
 from node.agent.strategy.timeslot_orders import in_timeslots, joined
 from node.bus.memory import Bus
-from node.bus.messages import TOPIC_ORDERS, SignedOrder
+from node.bus.messages import TOPIC_ISLANDS, TOPIC_ORDERS, SignedOrder
 from node.bus.messages import OrderBatch as OrderMessage
 from node.chain import typed_data
 from node.chain.keys import LocalSigner
@@ -132,14 +133,18 @@ class AgentFleet:
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._islands = IslandNews(
+            keys.account, supplier, self._tree, plant.topology.ids, plant.scenario.interval_s
+        )
+        bus.subscribe(TOPIC_ISLANDS, self._islands.hear)
         self._written: tuple[StoragePlan, bytes] | None = None
         self._held: tuple[Held, ...] = ()
         self._is_fit = np.ones(plant.storages.size, np.bool_)
         self._recoveries: tuple[Recovery, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
-        self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
-        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
-        self._levy_back = np.where(gets_back, self._levy, 0.0)
+        self._gets_levies_back = np.array(
+            [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        )
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -226,7 +231,9 @@ class AgentFleet:
         most_w = most_w * self._is_fit
         room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
         short, _ = self._supplier.prices(range(at, at + 1))
-        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        energy_price = np.full(
+            room.size, float(short[0]) + float(self._supplier.levies(range(at, at + 1))[0])
+        )
         return room, reserve_price_micro_per_kwh(self._storages, energy_price)
 
     def take_out(self, is_fit: NDArray[np.bool_]) -> None:
@@ -274,12 +281,10 @@ class AgentFleet:
         days = self._calendar(span)
         return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
-    def _outlook(self, at: int, span: range) -> Outlook:
-        scenario = self._plant.scenario
-        per_day = 86_400 // scenario.interval_s
-        hours = scenario.interval_s / 3_600
+    def forecast_w(self, at: int, ahead: int) -> tuple[FloatArray, FloatArray]:
+        """Return the load and sun that agents expect for `ahead` intervals from `at` on, `(n_accounts, ahead)` each."""
+        per_day = 86_400 // self._plant.scenario.interval_s
         load_w, solar_w = self._meters.history_w(at, HISTORY_DAYS * per_day)
-        ahead = span.stop - at
         typical = np.full((load_w.shape[0], ahead), TYPICAL_LOAD_W)
         nothing = np.zeros_like(typical)
         load = seasonal_naive(load_w, typical, ahead, per_day)
@@ -289,8 +294,17 @@ class AgentFleet:
             load = carry_load_error(load, load_w[:, -1], before)
             before = seasonal_naive(solar_w[:, :-1], nothing[:, :1], 1, per_day)[:, 0]
             solar = carry_solar_ratio(solar, solar_w[:, -1], before)
+        return load, solar
+
+    def _outlook(self, at: int, span: range) -> Outlook:
+        scenario = self._plant.scenario
+        per_day = 86_400 // scenario.interval_s
+        hours = scenario.interval_s / 3_600
+        load, solar = self.forecast_w(at, span.stop - at)
         skip = span.start - at
-        short, long = self._supplier.prices(span)
+        short, long = self._islands.tariffs(at, span)
+        load = self._islands.served(load)
+        levy = self._supplier.levies(span)[None, :]
         capacity = np.array([p.connection_capacity_w for p in scenario.participants])
         export = np.array(
             [
@@ -309,10 +323,10 @@ class AgentFleet:
             short,
             long,
             zone=self._zone,
-            tree=self._tree,
+            tree=self._islands.tree(),
             price_micro_per_kwh=self._expected_prices(span, per_day),
-            levy_micro_per_kwh=self._levy,
-            levy_back_micro_per_kwh=self._levy_back,
+            levy_micro_per_kwh=levy,
+            levy_back_micro_per_kwh=levy * self._gets_levies_back[:, None],
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Row, select
 
+from market.substitutes import SubstituteReason
 from node.api import schemas
 from node.api.context import AccountNumber, Context, Cursor, Db, End, Here, Limit, Start
 from node.api.forms import utc
@@ -17,7 +18,7 @@ from node.api.problems import NotFound, Problem
 from node.chain.keys import checksum
 from node.store.tables_chain import chain_accounts
 from node.store.tables_devices import reference_intervals
-from node.store.tables_market import accounts, fills, imbalances, participants, tariffs
+from node.store.tables_market import accounts, fills, imbalances, participants, substitutes, tariffs
 
 router = APIRouter(prefix="/v1", tags=["members"])
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
@@ -169,6 +170,16 @@ class _Lines:
             side = self._bought if row.is_buy else self._sold
             side[row.interval] += row.quantity_milli_wh
             self._traded[row.interval] += row.amount_pico
+        self._substituted = {
+            row.interval: SubstituteReason(row.reason)
+            for row in db.execute(
+                select(substitutes).where(
+                    substitutes.c.account == account,
+                    substitutes.c.interval >= low,
+                    substitutes.c.interval <= high,
+                )
+            )
+        }
         self._tariff = {
             row.interval: row
             for row in db.execute(
@@ -231,6 +242,8 @@ class _Lines:
                 f"{_amount(row.imbalance_milli_wh)} left over, {_party(tariff, 'sold to')} at "
                 f"{tariff.long_micro_per_kwh / 1e4:.2f} ct/kWh"
             )
+        if t in self._substituted:
+            parts.append(f"the registrar signed for the meter: {self._substituted[t].in_words}")
         return "; ".join(parts) or "nothing traded, nothing missing"
 
 

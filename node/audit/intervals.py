@@ -38,6 +38,10 @@ class Auditor:
         self._orders.forget_before(interval)
         return _first_difference(self.record, self._orders, interval, data)
 
+    def missing_receipts(self, until: int) -> list[str]:
+        """Return which orders were held back, by gaps in the numbers of receipts, up to an interval."""
+        return list(self._orders.missing(until))
+
 
 def _first_difference(
     record: ChainRecord, orders: OrderChecks, interval: int, data: bytes | None
@@ -84,6 +88,7 @@ def _differences(
     yield from _notes(bundle, found)
     yield from _chunks(record, bundle, found)
     yield from _readings(record, interval, bundle, found)
+    yield from _unread(record, interval, found)
     yield from _curtailments(record, interval, bundle)
     yield from _imbalances(record, interval, bundle)
     yield from found.differences
@@ -175,6 +180,18 @@ def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain
     in_chunks = {reading.account for chunk in found.chunks for reading in chunk.readings}
     for account in sorted(in_chunks & on_chain.keys()):
         yield f"reading of account {account} is on chain, but not in the bundle"
+
+
+def _unread(record: ChainRecord, interval: int, found: OnChain) -> Iterator[str]:
+    """Yield whose meter was never read, though the registrar could have substituted it long ago."""
+    terms = record.ledger.terms
+    # two fill windows, and the settlement of the interval after that
+    due_s = terms.end_s(interval) + 2 * terms.fill_window_s + 2 * terms.length_s
+    if record.head.timestamp_s <= due_s:
+        return
+    for account in sorted(record.ledger.accounts):
+        if record.meter(account, interval) is not None and account not in found.readings:
+            yield f"account {account} was not read, nor its reading substituted by {due_s}"
 
 
 def _reading_signature(record: ChainRecord, line: ReadingLine) -> Iterator[str]:

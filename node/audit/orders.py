@@ -1,5 +1,6 @@
 """Orders of a bundle: what the agent signed, what the operator answered."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -48,6 +49,8 @@ class OrderChecks:
     def __init__(self, record: ChainRecord) -> None:
         self.record = record
         self._known: dict[int, OrderLine] = {}  # by number, orders that were right
+        self._numbers: list[int] = []  # of all orders seen, sorted, and when they came
+        self._times_s: list[int] = []
 
     def forget_before(self, interval: int) -> None:
         """Drop what no later bundle holds."""
@@ -63,9 +66,40 @@ class OrderChecks:
             earlier = self._known.get(line.sequence)
             if earlier is None:
                 yield from self._check(interval, line)
+                yield from self._arrival(line)
                 self._known[line.sequence] = line
             elif earlier != line:
                 yield f"order {line.sequence} stood in an earlier bundle with another content"
+
+    def _arrival(self, line: OrderLine) -> Iterator[str]:
+        """Yield if receipts do not count in the order of their times."""
+        at = bisect_left(self._numbers, line.sequence)
+        if at < len(self._numbers) and self._numbers[at] == line.sequence:
+            return  # seen before, in a bundle that lies further back than what is known
+        for other, is_earlier in ((at - 1, True), (at, False)):
+            if 0 <= other < len(self._numbers):
+                number, time_s = self._numbers[other], self._times_s[other]
+                if time_s != line.received_at_s and (time_s > line.received_at_s) == is_earlier:
+                    yield (
+                        f"order {line.sequence} has its receipt from {line.received_at_s}, "
+                        f"order {number} from {time_s}: receipts are numbered as orders arrive"
+                    )
+        self._numbers.insert(at, line.sequence)
+        self._times_s.insert(at, line.received_at_s)
+
+    def missing(self, until: int) -> Iterator[str]:
+        """Yield the receipts that must have stood in a bundle up to interval `until`, and did not.
+
+        The door takes no order that ends more than the notice after it came. So what came before a receipt that
+        is known was over by then, and if its number is in no bundle, the operator held the order back.
+        """
+        terms = self.record.ledger.terms
+        expected = self._numbers[0] if self._numbers else 0
+        for number, time_s in zip(self._numbers, self._times_s, strict=True):
+            if number > expected and time_s // terms.length_s + terms.notice <= until:
+                which = f"{expected}" if number == expected + 1 else f"{expected} to {number - 1}"
+                yield f"no bundle holds the orders with receipts {which}, which arrived up to {time_s}"
+            expected = number + 1
 
     def _check(self, interval: int, line: OrderLine) -> Iterator[str]:
         """Yield what is wrong with an order: bounds, hash, agent's signature, operator's receipt."""

@@ -71,7 +71,8 @@ def clear_rounds(
     cleared = []
     for line in bundle.rounds:
         selection = book.select(interval, before=line.next_sequence)
-        result = clear(selection.orders, fee, zoning, traded)
+        here = None if zoning is None else zoning.without(line.cut_zones)
+        result = clear(selection.orders, fee, here, traded)
         net = result.net_export_milli_wh
         traded = net if traded is None else traded + net
         cleared.append(Cleared(line, selection, result))
@@ -98,14 +99,18 @@ def check_rounds(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator
     fee = record.deployment.parameters.fee_micro_per_kwh
     by_sequence = {line.sequence: line for line in bundle.orders}
     known = {line.round for line in bundle.rounds}
-    before = 0
+    before, before_s = 0, 0
     for cleared in clear_rounds(record, interval, bundle):
         line = cleared.line
         name = f"round {line.round}"
+        if line.cleared_at_s < before_s:
+            yield f"{name}: cleared at {line.cleared_at_s}, before the round before it at {before_s}"
+        before_s = line.cleared_at_s
         if line.next_sequence < before:
             yield f"{name}: its cut, order {line.next_sequence}, lies before the cut of the round before it"
         before = line.next_sequence
         yield from _cut(name, line, bundle.orders)
+        yield from _gate(record, name, interval, cleared, by_sequence)
         hashes = [by_sequence[number].hash for number in cleared.selection.sequence.tolist()]
         pairs = (
             ("number of orders", line.n_orders, len(hashes)),
@@ -137,6 +142,24 @@ def _cut(name: str, line: RoundLine, orders: Sequence[OrderLine]) -> Iterator[st
             yield (
                 f"{name}: order {order.sequence} arrived at {order.received_at_s}, before it was cleared at "
                 f"{line.cleared_at_s}, but its cut leaves it out"
+            )
+            return
+
+
+def _gate(
+    record: ChainRecord, name: str, interval: int, cleared: Cleared, orders: dict[int, OrderLine]
+) -> Iterator[str]:
+    """Yield what was let in too late: receipts say when an order came, the round when its gate closed."""
+    line = cleared.line
+    start_s = interval * record.ledger.terms.length_s
+    if line.cleared_at_s > start_s:
+        yield f"{name}: it was cleared at {line.cleared_at_s}, after the interval began at {start_s}"
+    for number in cleared.selection.sequence.tolist():
+        order = orders[number]
+        if order.received_at_s >= line.cleared_at_s:
+            yield (
+                f"{name}: order {number} arrived at {order.received_at_s}, not before its gate closed at "
+                f"{line.cleared_at_s}, but was let in"
             )
             return
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, select
 from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_frequency as f
+from node.store import tables_islands as i
 from node.store import tables_market as m
 from node.store import tables_racks as r
 from node.store import tables_timeslots as t
@@ -31,6 +32,7 @@ EXPORTED: tuple[Table, ...] = (
     m.trades,
     m.tariffs,
     m.readings,
+    m.substitutes,
     m.curtailments,
     m.imbalances,
     m.flex_events,
@@ -46,6 +48,9 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    i.island_intervals,
+    i.island_services,
+    i.island_samples,
     r.overloads,
     r.transfers,
     r.debts,

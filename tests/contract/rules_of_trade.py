@@ -242,7 +242,6 @@ def a_new_meter_goes_on_where_the_old_one_stopped(w: World) -> None:
     w.send(w.keys["registrar"], "replace_meter", w.ann.account, w.stranger.address, 5_000)
     first = w.interval + 1 + w.parameters.exit_delay_s // w.parameters.length_s
     assert MeterWord.unpack(w.view("meters", w.ann.account)) == MeterWord(w.ann.meter.address, 0, first)
-    w.curtail(w.ann, w.t, 9)
     w.wait_for_substitutes()
     while w.t < first:
         w.evm.time_s = max(w.evm.time_s, w.end_s(w.t) + w.parameters.fill_window_s)
@@ -251,12 +250,34 @@ def a_new_meter_goes_on_where_the_old_one_stopped(w: World) -> None:
     balance = w.balance(w.ann)
     w.do(readings=[w.meter(w.ann, 5_050, signer=w.stranger)])
     assert w.balance(w.ann) - balance == 10 * LONG
-    curtailed = MeterWord.unpack(w.view("meters", w.ann.account)).curtailed
-    assert MeterWord.unpack(w.view("meters", w.ann.account)) == MeterWord(
-        w.stranger.address, curtailed, NEVER
-    )
+    assert MeterWord.unpack(w.view("meters", w.ann.account)) == MeterWord(w.stranger.address, 0, NEVER)
     w.next_interval()
     w.do(readings=[w.meter(w.ann, 5_050, signer=w.stranger)])
+
+
+@rule
+def a_curtailment_counts_though_a_new_meter_is_announced_after_it(w: World) -> None:
+    w.curtail(w.ann, w.t, 250)
+    w.send(w.keys["registrar"], "replace_meter", w.ann.account, w.stranger.address, 0)
+    balance = w.balance(w.ann)
+    w.do(readings=[w.meter(w.ann, -400)])
+    assert w.balance(w.ann) - balance == -150 * SHORT
+
+
+@rule
+def a_curtailment_of_the_interval_in_which_meters_are_exchanged_counts(w: World) -> None:
+    w.send(w.keys["registrar"], "replace_meter", w.ann.account, w.stranger.address, 5_000)
+    first = w.interval + 1 + w.parameters.exit_delay_s // w.parameters.length_s
+    w.wait_for_substitutes()
+    while w.t < first:
+        w.evm.time_s = max(w.evm.time_s, w.end_s(w.t) + w.parameters.fill_window_s)
+        w.do_read(w.meter(w.ann, 0))
+        w.next_interval()
+    w.curtail(w.ann, w.t, 250)
+    balance = w.balance(w.ann)
+    w.do(readings=[w.meter(w.ann, 4_600, signer=w.stranger)])
+    assert w.balance(w.ann) - balance == -150 * SHORT
+    assert MeterWord.unpack(w.view("meters", w.ann.account)) == MeterWord(w.stranger.address, w.t, NEVER)
 
 
 @rule
@@ -311,6 +332,8 @@ def a_shortfall_that_earns_money_is_not_forgiven_away(w: World) -> None:
 def curtailments_may_be_recorded_in_any_order(w: World) -> None:
     w.curtail(w.ann, w.interval + w.parameters.notice_intervals, 9)
     w.curtail(w.ann, w.t, 250)
+    newest = MeterWord.unpack(w.view("meters", w.ann.account)).curtailed
+    assert newest == w.interval + w.parameters.notice_intervals
     balance = w.balance(w.ann)
     w.do(readings=[w.meter(w.ann, -400)])
     assert w.balance(w.ann) - balance == -150 * SHORT

@@ -37,14 +37,18 @@ class TradeSteps(Choices):
             return prices[:1]
         return (*prices[:1], 4_000_001) if odd < 0.04 else prices
 
-    def order(self, r: Random, account: int, is_buy: bool, quantity: int, interval: int) -> Order:
+    def order(
+        self, r: Random, account: int, is_buy: bool, quantity: int, interval: int, prices: tuple[int, ...]
+    ) -> Order:
         """Return an order that is right for its account; sometimes wrong in one thing."""
         a = self.model.accounts[account]
         agents = [x for x in a.agents if x[0] <= interval] or [(0, "operator", 0)]
         _, signer, epoch = agents[-1]
         used = {lane for when, lane in a.lanes if when == interval}
         lane = min(set(range(33)) - used)
-        limit = 4_000_000 if is_buy else -4_000_000
+        side, zone = 1 if is_buy else -1, min(a.zone, len(prices) - 1)
+        best = prices[zone] + side * PARAMETERS.fee_micro_per_kwh
+        limit = best if r.random() < 0.3 else side * 4_000_000
         whole = quantity + r.choice([0, 0, 500])
         first, last = interval - r.choice([0, 2]), interval + r.choice([0, 3])
         wrong = r.choice(["signer", "agent", "epoch", "lane", "first", "last", "limit", "whole"])
@@ -63,12 +67,12 @@ class TradeSteps(Choices):
                 case "last":
                     first = last = interval - 1
                 case "limit":
-                    limit = 150_000
+                    limit = best - side
                 case "whole":
                     whole = max(0, quantity - 1)
         return Order(account, epoch, is_buy, lane, first, last, whole, limit, signer)
 
-    def fills(self, r: Random, interval: int) -> list[tuple[Order, int]]:
+    def fills(self, r: Random, interval: int, prices: tuple[int, ...]) -> list[tuple[Order, int]]:
         """Return a balanced result of an auction: sellers first, then buyers, or the other way round."""
         found: list[tuple[Order, int]] = []
         unread = [n for n, a in self.members.items() if a.read < interval]
@@ -87,16 +91,18 @@ class TradeSteps(Choices):
                 quantity = CAPACITY_MILLI_WH + 1
             sides = [(seller, False), (buyer, True)]
             r.shuffle(sides)
-            found += [(self.order(r, who, buys, quantity, interval), quantity) for who, buys in sides]
+            found += [(self.order(r, who, buys, quantity, interval, prices), quantity) for who, buys in sides]
         carried = self.model.carried
         if carried and interval == self.model.newest[0] and r.random() < 0.4:
-            found = self.continuation(r, interval, unread)
+            found = self.continuation(r, interval, unread, prices)
         if found and r.random() < 0.03:
             row = r.randrange(len(found))
             found[row] = (found[row][0], found[row][1] + r.choice([-1, 1]))
         return found
 
-    def continuation(self, r: Random, interval: int, unread: list[int]) -> list[tuple[Order, int]]:
+    def continuation(
+        self, r: Random, interval: int, unread: list[int], prices: tuple[int, ...]
+    ) -> list[tuple[Order, int]]:
         """Return fills that go on with the order filled last on either side, or on both."""
         carried = dict(self.model.carried)
         if len(carried) == 2 and r.random() < 0.5:
@@ -110,7 +116,7 @@ class TradeSteps(Choices):
         others = [n for n in unread if n != order.account]
         if not others or order.account not in unread:
             return []
-        other = self.order(r, r.choice(others), not order.is_buy, left, interval)
+        other = self.order(r, r.choice(others), not order.is_buy, left, interval, prices)
         part = left // 2
         # the other side's order is filled between two parts of this one
         parts = (
@@ -223,13 +229,14 @@ class TradeSteps(Choices):
         round_ = r.choice([0, 0, 1, 3])
         if interval == newest[0]:
             round_ = min(newest[1] + r.choice([*[0] * 8, *[1] * 6, -1]), 4) % 5
-        fills = self.fills(r, interval)
+        prices = self.prices(r, interval, round_)
+        fills = self.fills(r, interval, prices)
         readings = self.readings(r, interval) if r.random() < 0.6 else []
         chunk = Chunk(
             sequence=self.model.sequence + (r.random() < 0.02),
             interval=interval,
             round=round_,
-            prices=self.prices(r, interval, round_),
+            prices=prices,
             fills=tuple(fills),
             tariffs=self.tariffs(r, interval) if readings else (),
             readings=tuple(readings),

@@ -100,9 +100,8 @@ class Twins:
                 _, meter, offset = a.meters[1]
                 assert chain.view("next_meters", number) == (self.keys[meter].address, offset)
             newest = chain.word(number).filled
-            for interval, position in a.positions.items():
-                if interval != newest:
-                    assert chain.view("parked", number, interval) == position
+            for interval in {traded for traded, _ in a.lanes} - {newest}:
+                assert chain.view("parked", number, interval) == a.positions.get(interval, 0)
         for (number, interval), quantity in model.curtailed.items():
             assert chain.view("curtailed", number, interval) == quantity
         for interval in model.tariffs:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from node import profiles
+from node.audit.publishing import render
 from node.community import Community, open_community
 from node.scenario import Scenario, load
 from node.simulation import Simulation
+from tests.simulation.auditing import Audit, frame, replayed
 
 CORNER = Path(__file__).parents[1] / "data" / "scenarios" / "corner.yaml"
 
@@ -57,3 +59,30 @@ def corner() -> Iterator[Callable[..., Community]]:
     yield run
     for community in opened:
         community.close()
+
+
+@pytest.fixture(scope="session")
+def audit(ran: Ran) -> Audit:
+    community = ran.community
+    return Audit(replayed(community), ran.data / "bundles", community)
+
+
+@pytest.fixture
+def bent(audit: Audit) -> Callable[..., bytes]:
+    """Render a bundle from a store in which something was changed, which is then undone."""
+
+    def render_bent(interval: int, *statements) -> bytes:
+        class Undo(Exception):
+            pass
+
+        rendered = []
+        try:
+            with audit.community.store.begin() as connection:
+                for statement in statements:
+                    assert connection.execute(statement).rowcount == 1
+                rendered.append(render(connection, frame(audit.community), interval))
+                raise Undo
+        except Undo:
+            return rendered[0]
+
+    return render_bent

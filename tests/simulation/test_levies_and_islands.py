@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
 from node import profiles
 from node.api.app import create_app
 from node.audit.bundle import file_name
@@ -37,11 +37,11 @@ def test_a_bill_owes_levies_by_its_rule(ran: Ran) -> None:
         on_import = summarise(connection, ran.scenario)
         netted = summarise(connection, with_levies(ran.scenario, sun="net_of_fed_back"))
         metered, reference = queries.net_exports(connection, on_import.span)
-    levy = ran.scenario.tariff.levies_micro_per_kwh
+    rate = np.full(len(on_import.span), ran.scenario.tariff.levies_micro_per_kwh)
     for name, nets in (("market_pico", metered), ("supplier_only_pico", reference)):
         less = getattr(on_import.bills[0], name) - getattr(netted.bills[0], name)
-        by_rule = {rule: levied_milli_wh(nets[0], rule) for rule in LevyRule}
-        assert less == levy * (by_rule[LevyRule.IMPORT] - by_rule[LevyRule.NET_OF_FED_BACK])
+        by_rule = {rule: levies_pico(nets[0], rate, rule) for rule in LevyRule}
+        assert less == by_rule[LevyRule.IMPORT] - by_rule[LevyRule.NET_OF_FED_BACK]
     assert netted.bills[0].supplier_only_pico < on_import.bills[0].supplier_only_pico
     assert on_import.bills[1:] == netted.bills[1:]
 

@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import select
 
 from node import profiles, verify
+from node.api.app import create_app
 from node.audit.bundle import decode, file_name
 from node.audit.intervals import Auditor
 from node.audit.record import ChainRecord
 from node.chain.contracts import cache_folder
 from node.community import FIRST_ACCOUNT, Community, open_community
 from node.hub.settled import not_on_chain
+from node.report.silent_meters import silent_meters
 from node.scenario import Scenario, load
 from node.simulation import Simulation
 from node.store.tables_chain import chain_accounts
 from node.store.tables_market import imbalances, readings, substitutes
+from tests.serving import serve
 from tests.simulation.conftest import CORNER
 
 SILENT_FROM, SILENT_HOURS = 9, 4
@@ -145,3 +149,15 @@ def test_a_restart_in_the_silence_ends_with_the_same_rows(silent, tmp_path, stop
         assert (here.number, here.hash) == (there.number, there.hash)
     finally:
         again.close()
+
+
+def test_the_report_and_the_statement_say_why(silent):
+    community, _ = silent
+    with community.store.read() as connection:
+        (told,) = silent_meters(connection, community.scenario.delivery_intervals())
+    assert (told.participant, told.substituted, told.late, told.waiting) == ("Sun", {"silent": 4}, 1, 0)
+    assert told.in_words().startswith("Sun: 4 registers substituted (no reading came: no export assumed")
+    with serve(create_app(community)) as url:
+        statement = httpx.get(f"{url}/v1/participants/{FIRST_ACCOUNT}/statement").json()["items"]
+    why = [line["interval"] for line in statement if "the registrar signed for the meter" in line["reason"]]
+    assert why == [row.interval for row in rows_of(community, substitutes)]
