@@ -31,6 +31,7 @@ class RefusalReason(StrEnum):
     TOO_EARLY = "too-early"
     DUPLICATE = "duplicate"
     LANE_CLOSED = "lane-closed"
+    TIMESLOT = "timeslot"
     MARGIN = "margin"
     CAPACITY = "capacity"
     IN_DEBT = "in-debt"

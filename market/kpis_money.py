@@ -150,11 +150,6 @@ def budget_gap_pico(
     return sum(balances_after_pico) - sum(balances_before_pico) - minted_pico
 
 
-def grid_fees_pico(imported_milli_wh: Sequence[int], grid_fee_micro_per_kwh: Sequence[int]) -> int:
-    """Return the grid fees within what members paid the supplier: `sum import * grid fee`, row by row."""
-    return sum(e * f for e, f in zip(imported_milli_wh, grid_fee_micro_per_kwh, strict=True))
-
-
 def path_fees_pico(flow_milli_wh: Sequence[int], edge_fee_micro_per_kwh: Sequence[int]) -> int:
     """Return the grid fees of trades by distance: `sum over edges of |flow| * fee of the edge`."""
     return sum(abs(e) * f for e, f in zip(flow_milli_wh, edge_fee_micro_per_kwh, strict=True))

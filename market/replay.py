@@ -28,6 +28,8 @@ class ClearedRound:
         By zone, before the fee; None if nothing was traded.
     fills_milli_wh : Mapping[int, int]
         Quantity by sequence of the filled order.
+    cut_zones : int
+        Bit z is set where zone z was cut off from its parent.
     """
 
     interval: int
@@ -35,6 +37,7 @@ class ClearedRound:
     next_sequence: int
     prices_micro_per_kwh: tuple[int | None, ...]
     fills_milli_wh: Mapping[int, int]
+    cut_zones: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def first_difference(
     for recorded in rounds:
         selection = book.select(recorded.interval, before=recorded.next_sequence)
         before = traded.get(recorded.interval)
-        result = clear(selection.orders, fee_micro_per_kwh, zoning, before)
+        here = None if zoning is None else zoning.without(recorded.cut_zones)
+        result = clear(selection.orders, fee_micro_per_kwh, here, before)
         difference = _compare(recorded, selection, result)
         if difference is not None:
             return difference

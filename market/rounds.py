@@ -98,6 +98,10 @@ class RoundSchedule:
         """Return how many rounds every interval has."""
         return len(self.lead_s) + (self.day_ahead_at is not None)
 
+    def slot_of(self, interval: int) -> range:
+        """Return the intervals that are traded together with one: here itself alone."""
+        return range(interval, interval + 1)
+
     def local_day(self, interval: int) -> date:
         """Return the local day to which an interval belongs.
 

@@ -11,6 +11,7 @@ Weak duality: R. Vanderbei, "Linear Programming", 5th ed., Springer 2020, ch. 5.
 
 from collections.abc import Sequence
 
+from market.kpis_money import path_fees_pico
 from market.network_auction_tree import MarketTree
 from market.orders import OrderArrays
 from market.zones import IntArray
@@ -81,8 +82,5 @@ def achieved_pico(
     ):
         worth += filled * ((limit if is_buy else -limit) - fee_micro_per_kwh)
     if tree is not None:
-        worth -= sum(
-            abs(flow) * fee
-            for flow, fee in zip(flows_milli_wh.tolist(), tree.fee_micro_per_kwh.tolist(), strict=True)
-        )
+        worth -= path_fees_pico(flows_milli_wh.tolist(), tree.fee_micro_per_kwh.tolist())
     return worth

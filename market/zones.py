@@ -47,6 +47,25 @@ class Zoning:
             raise BookInconsistent("an order is of an account without a zone")
         return self.zone[row]
 
+    def without(self, cut_zones: int) -> "Zoning":
+        """Return the zoning while nothing can flow between some zones and their parents.
+
+        Parameters
+        ----------
+        cut_zones : int
+            Bit z is set where zone z is cut off; what was traded across before may still be taken back.
+        """
+        if not cut_zones:
+            return self
+        is_open = np.array([not cut_zones >> zone & 1 for zone in range(self.tree.n_nodes)])
+        tree = MarketTree(
+            self.tree.parent,
+            self.tree.import_cap_milli_wh * is_open,
+            self.tree.export_cap_milli_wh * is_open,
+            self.tree.fee_micro_per_kwh,
+        )
+        return Zoning(self.account, self.zone, tree)
+
     def net_export(self, position_milli_wh: dict[int, int]) -> IntArray:
         """Return what each zone has sold minus bought, from its accounts' positions, `(n_zones,)`."""
         net = np.zeros(self.tree.n_nodes, np.int64)

@@ -67,16 +67,22 @@ def demo(
     out: Annotated[Path, typer.Option(help="where the report goes")] = Path("out"),
     once: Annotated[bool, typer.Option("--once", help="end after the summary")] = False,
     study: Annotated[bool, typer.Option("--study", help="without signatures and chain, for studies")] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(help="postgresql+psycopg://user@host/database instead of a file; needs --data"),
+    ] = None,
 ) -> None:
     """Run a community for some days, print the summary, write the report, then serve API and page."""
     from node import demonstration
 
     if not once:
         _refuse_busy_port(port)
+    if store is not None:
+        _refuse_store(store, data)
     try:
         demonstration.run(
             demonstration.Options(
-                scenario_path(scenario), profiles, days, seed, port, data, out, once, study
+                scenario_path(scenario), profiles, days, seed, port, data, out, once, study, store
             ),
             console,
         )
@@ -92,20 +98,37 @@ def demo(
     except OSError as error:
         fail(_os_reason(error))
     except KeyboardInterrupt:
-        fail("stopped; run again with the same --data to go on", 130)
+        fail(
+            "stopped; run again with the same --data to go on"
+            if data is not None
+            else "stopped; nothing was kept: with --data DIR a stopped run can go on later",
+            130,
+        )
+
+
+def _refuse_store(store: str, data: Path | None) -> None:
+    """End if the database cannot be the one of a data folder."""
+    from node.store import location
+
+    if data is None:
+        fail("--store needs --data: the chain stands in a folder of its own", EXIT_USAGE)
+    try:
+        location.checked(store)
+    except ValueError as error:
+        fail(str(error), EXIT_USAGE)
 
 
 @app.command()
 def replay(data: Annotated[Path, typer.Argument(help="a data folder of a run")]) -> None:
     """Clear every stored round again from the stored orders and compare it with the record, to the unit."""
     from node.hub.replaying import replay as clear_again
+    from node.store import location
     from node.store.unit_of_work import Store
 
-    path = data / "state" / "store.sqlite"
-    if not path.exists():
-        fail(f"{data} holds no run: there is no {path}", EXIT_USAGE)
+    if not location.is_in(data / "state"):
+        fail(f"{data} holds no run: there is no {data / 'state' / location.FILE}", EXIT_USAGE)
     try:
-        store = Store(f"sqlite:///{path}")
+        store = Store(location.url_in(data / "state"))
         with store.read() as connection:
             n_rounds, difference = clear_again(connection)
         store.close()
@@ -132,6 +155,8 @@ def _os_reason(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full: free some space and run again with the same --data"
+    if isinstance(error, FileExistsError):
+        return f"{where}is a file, a folder is needed there"
     return f"{where}{error.strerror or error}"
 
 

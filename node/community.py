@@ -8,7 +8,7 @@ import numpy as np
 
 from market.chunks import Tariff
 from market.metering import Registers
-from market.rounds import RoundSchedule
+from market.timeslots import TimeslotSchedule
 from node import plant as plants
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
@@ -22,6 +22,7 @@ from node.chain.typed_data import Domain
 from node.chain.watcher import Watcher
 from node.clock import VirtualClock
 from node.controller.network import CapacityTree
+from node.controller.timeslots import TimeslotTerms
 from node.data_folder import FIRST_ACCOUNT, State, open_or_found
 from node.founding import ROLE_NAMES, Keyring
 from node.hub.clearing import Clearing
@@ -35,6 +36,7 @@ from node.hub.metering import Metering
 from node.hub.registry import Registry
 from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
+from node.hub.timeslot_desk import TimeslotDesk
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
 from node.islands import microgrid_terms
@@ -61,7 +63,8 @@ class Community:
     bus: MemoryBus
     store: Store
     registry: Registry
-    schedule: RoundSchedule
+    schedule: TimeslotSchedule
+    timeslots: TimeslotDesk | None
     supplier: Supplier
     desk: MarginDesk
     trading: Trading
@@ -88,8 +91,12 @@ class Community:
         State(self.store, self.chain, self.deployment).close()
 
 
-def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) -> Community:
+def open_community(
+    scenario: Scenario, profiles: ProfileSet, data: Path | None, store_url: str | None = None
+) -> Community:
     """Open the community of a data folder, or found it there first; None keeps everything in memory.
+
+    `store_url` names the PostgreSQL database of a folder; without it, it is an SQLite file in there.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def open_community(scenario: Scenario, profiles: ProfileSet, data: Path | None) 
     """
     plant = plants.build(scenario)
     keys = Keyring(scenario.seed, scenario.name)
-    state = open_or_found(scenario, plant, keys, opening_s(scenario), data)
+    state = open_or_found(scenario, plant, keys, opening_s(scenario), data, store_url)
     try:
         return _wire(scenario, plant, profiles, keys, state, None if data is None else data / "bundles")
     except BaseException:
@@ -115,10 +122,10 @@ def opening_s(scenario: Scenario) -> int:
     return gate_s - 3_600
 
 
-def round_schedule(scenario: Scenario) -> RoundSchedule:
+def round_schedule(scenario: Scenario) -> TimeslotSchedule:
     """Return the gates of the scenario's market."""
     minutes = scenario.market.day_ahead_gate
-    return RoundSchedule(
+    return TimeslotSchedule(
         scenario.grid,
         scenario.zone,
         day_ahead_at=time(minutes // 60 % 24, minutes % 60),
@@ -188,6 +195,10 @@ def _wire(
         scenario.market.fee_micro_per_kwh,
         zoning,
     )
+    timeslot_desk = None
+    if scenario.market.timeslots is not None:
+        terms = TimeslotTerms(3_600 // scenario.interval_s, scenario.market.timeslots.volatility_max)
+        timeslot_desk = TimeslotDesk(store, schedule, terms, supplier, ProfileMeters(profiles), view)
     agents = AgentFleet(
         plant,
         dispatch.first_world().fleet,
@@ -199,6 +210,7 @@ def _wire(
         bus,
         is_signed=is_signed,
         zoning=zoning,
+        slot_of=schedule.slot_of,
     )
     meters = MeterBank(
         account,
@@ -241,6 +253,7 @@ def _wire(
         store=store,
         registry=registry,
         schedule=schedule,
+        timeslots=timeslot_desk,
         supplier=supplier,
         desk=desk,
         trading=trading,

@@ -2,7 +2,7 @@
 
 ```
 DATA/state/chain.sqlite     the embedded chain
-DATA/state/store.sqlite     the hub's database
+DATA/state/store.sqlite     the hub's database; or store.url, where a PostgreSQL server has it
 DATA/state/contracts.json   the address book
 DATA/bundles/NNNNNNNN.jsonl what anybody needs to recompute an interval (docs/VERIFY.md)
 ```
@@ -13,6 +13,7 @@ Founding happens in a folder of its own that gets its name at the very end: a co
 import hashlib
 import json
 import shutil
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -37,13 +38,17 @@ from node.scenario.wishes import can_sell_from, member_of
 from node.scenario.wishes import groups as group_names
 from node.scenario.zones import price_zones, zone_of_participants
 from node.store import (  # noqa: F401  (tables register themselves)
+    location,
     tables_chain,
     tables_devices,
     tables_frequency,
+    tables_islands,
     tables_market,
     tables_racks,
+    tables_timeslots,
     tables_voltage,
 )
+from node.store.schema import metadata
 from node.store.tables_devices import devices, nodes
 from node.store.tables_market import accounts, groups, meta, participants, zones
 from node.store.unit_of_work import Store
@@ -70,9 +75,16 @@ class State(NamedTuple):
 
 
 def open_or_found(
-    scenario: Scenario, plant: Plant, keys: Keyring, founded_s: int, data: Path | None
+    scenario: Scenario,
+    plant: Plant,
+    keys: Keyring,
+    founded_s: int,
+    data: Path | None,
+    store_url: str | None = None,
 ) -> State:
     """Open the state in a data folder, founding the community there first; None keeps everything in memory.
+
+    `store_url` names an empty PostgreSQL database to found in; the folder remembers it from then on.
 
     Raises
     ------
@@ -85,8 +97,11 @@ def open_or_found(
         return _found(scenario, plant, keys, founded_s, None)
     folder = data / "state"
     if not folder.exists():
-        _found_in(scenario, plant, keys, founded_s, data)
-    store = Store(f"sqlite:///{folder / 'store.sqlite'}")
+        _found_in(scenario, plant, keys, founded_s, data, store_url)
+    elif store_url not in (None, location.url_in(folder)):
+        raise WrongCommunity(f"the data folder's database is {location.url_in(folder)}, not {store_url}")
+    # A study may lose its last intervals with the machine's power, not with its process: it need not wait for the disk.
+    store = Store(location.url_in(folder), synchronous="FULL" if scenario.study.chain else "NORMAL")
     try:
         _check_belongs(store, scenario)
         if not scenario.study.chain:
@@ -104,12 +119,18 @@ def fingerprint(scenario: Scenario) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _found_in(scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, data: Path) -> None:
+def _found_in(
+    scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, data: Path, store_url: str | None
+) -> None:
     """Found in a folder beside, then give it its name: half a community is never found."""
     partial = data / "founding.partial"
     if partial.exists():
         shutil.rmtree(partial)  # what an earlier attempt that was stopped left behind
     partial.mkdir(parents=True)
+    if store_url is not None:
+        location.remember(partial, location.checked(store_url))
+        with closing(Store(store_url)) as store:
+            _empty(store, scenario)
     state = _found(scenario, plant, keys, at_s, partial)
     state.close()
     if state.deployment is not None:
@@ -117,8 +138,31 @@ def _found_in(scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, data: 
     partial.rename(data / "state")
 
 
+def _empty(store: Store, scenario: Scenario) -> None:
+    """Make sure that nobody lives in a database: what a founding that was stopped left behind may go.
+
+    Raises
+    ------
+    WrongCommunity
+        If a community lives there.
+    """
+    store.create_tables()
+    with store.begin() as connection:
+        facts = dict(connection.execute(select(meta.c.key, meta.c.value)).all())
+        if not facts:
+            return
+        # The chain's first block reaches a store only once its folder has its name.
+        is_lived_in = connection.execute(select(tables_chain.blocks.c.number).limit(1)).scalar() is not None
+        if is_lived_in or facts.get("scenario") != fingerprint(scenario):
+            raise WrongCommunity(
+                f"the database {store.url} belongs to scenario {facts.get('name')!r} with seed "
+                f"{facts.get('seed')} already: choose an empty one"
+            )
+        metadata.drop_all(connection)
+
+
 def _found(scenario: Scenario, plant: Plant, keys: Keyring, at_s: int, folder: Path | None) -> State:
-    store = Store("sqlite://" if folder is None else f"sqlite:///{folder / 'store.sqlite'}")
+    store = Store("sqlite://" if folder is None else location.url_in(folder))
     store.create_tables()
     chain, deployment = None, None
     if scenario.study.chain:

@@ -36,6 +36,7 @@ class Options:
     out: Path
     is_once: bool
     is_study: bool
+    store: str | None = None
 
 
 def run(options: Options, console: Console) -> None:
@@ -58,7 +59,7 @@ def run(options: Options, console: Console) -> None:
         loaded = profile_files.load(scenario, options.profiles)
         for note in loaded.notes:
             console.print(f"profile: {note}", markup=False)
-        community = open_community(scenario, loaded, data)
+        community = open_community(scenario, loaded, data, options.store)
         try:
             _announce(console, community)
             if before.done is not None and before.done + 1 >= goal:

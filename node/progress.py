@@ -14,6 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, select, update
 
 from node.scenario import Scenario
+from node.store import location
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import meta
 from node.store.unit_of_work import Store
@@ -35,10 +36,9 @@ class Progress(NamedTuple):
 
 def progress(data: Path) -> Progress:
     """Read how far the runs of a data folder came."""
-    path = data / "state" / "store.sqlite"
-    if not path.exists():
+    if not location.is_in(data / "state"):
         return Progress(None, None)
-    store = Store(f"sqlite:///{path}")
+    store = Store(location.url_in(data / "state"))
     try:
         with store.read() as connection:
             done = connection.execute(

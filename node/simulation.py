@@ -44,6 +44,7 @@ from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutco
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
+from node.island_watch import IslandWatch
 from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
@@ -56,6 +57,8 @@ FloatArray = NDArray[np.float64]
 
 # Agents hand in their orders this long before the gate closes.
 BEFORE_GATE_S = 30
+# Members have an hour to plan for a day's timeslots.
+TIMESLOT_NOTICE_S = 3_600
 # A chain that needs more blocks than this for one interval's transactions is not making progress.
 MAX_BLOCKS_PER_INTERVAL = 50
 # Waiting orders are taken in by the door in batches of this many messages: one transaction each.
@@ -71,7 +74,7 @@ class Simulation:
         self._length_s = community.scenario.interval_s
         self._first = community.scenario.delivery_intervals().start
         self._batches: list[OrderBatch] = []
-        self._world = first_world(community)
+        self._world = first_world(community.scenario, community.dispatch, community.profiles)
         self._flexibility = community.flexibility
         self._frequency = community.frequency
         self._saved_plan = b""
@@ -85,6 +88,7 @@ class Simulation:
             self._length_s,
         )
         self._voltage = VoltageWatch(community)
+        self._islands = IslandWatch(community, self._failures)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
         self._done = self._restore()
 
@@ -146,7 +150,7 @@ class Simulation:
             community.desk.refresh(connection)
         due = [
             one
-            for one in community.schedule.rounds_due(opened_s, start_s)
+            for one in self._rounds_due(self._first, opened_s, start_s)
             if one.intervals.start >= self._first
         ]
         for one in due:
@@ -171,7 +175,7 @@ class Simulation:
 
     def _catch_up(self) -> None:
         """Finish what the last run had planned but not mined, at the times it would have had."""
-        self._settle(self._done, is_new=self.community.desk.read < self._done)
+        self._settle(self._done)
 
     # -------------------------------------------------------------- one interval
 
@@ -180,10 +184,11 @@ class Simulation:
         grid = community.scenario.grid
         start_s, end_s = grid.start_s(interval), grid.end_s(interval)
         community.clock.advance_to(start_s)
+        self._islands.begin(interval, self._world)
         with self.times.of("agents"):
             community.agents.take_out(self._health.is_fit)
             aim = community.agents.begin(interval, self._world.fleet)
-        for due in community.schedule.rounds_due(start_s, end_s):
+        for due in self._rounds_due(interval, start_s, end_s):
             self._hold(due, interval, aim)
         inputs = community.plant.inputs(community.profiles, interval)
         with self.times.of("dispatch"):
@@ -193,7 +198,16 @@ class Simulation:
             without_market_wh = self._reference.run_interval(self._voltage.at_home(inputs))
         community.clock.advance_to(end_s)
         self._meter(interval, outcome, without_market_wh)
-        self._settle(interval, is_new=True)
+        self._settle(interval)
+
+    def _rounds_due(self, at: int, from_s: float, until_s: float) -> list[RoundDue]:
+        """Return the rounds whose gates close in a span; timeslots of a day are announced an hour before its gate."""
+        community = self.community
+        if community.timeslots is not None:
+            for one in community.schedule.rounds_due(from_s, until_s + TIMESLOT_NOTICE_S):
+                if one.round_number == 0:
+                    community.timeslots.announce(one.intervals, at, community.clock.now_s())
+        return community.schedule.rounds_due(from_s, until_s)
 
     def _hold(self, due: RoundDue, at: int, aim: Aim | None) -> None:
         """Let the agents act before a gate, then clear the round at it."""
@@ -207,15 +221,16 @@ class Simulation:
                 community.agents.day_ahead(at, due.intervals, self._world.fleet)
             elif aim is None:
                 community.agents.begin(at, self._world.fleet)
-                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, None)
+                community.agents.intraday(at, due.intervals, due.round_number, self._world.fleet, None)
             else:
-                community.agents.intraday(at, due.first, due.round_number, self._world.fleet, aim)
+                community.agents.intraday(at, due.intervals, due.round_number, self._world.fleet, aim)
             community.bus.deliver()
         with self.times.of("door"):
             self._submit()
         community.clock.advance_to(max(community.clock.now_s(), due.closes_s))
         with self.times.of("clearing"):
-            community.clearing.clear(due.round_number, due.intervals)
+            cut = self._islands.cut_zones(at, self._world, due.closes_s) if due.round_number else 0
+            community.clearing.clear(due.round_number, due.intervals, cut)
             community.view.load(due.intervals)
             community.bus.deliver()
 
@@ -242,6 +257,7 @@ class Simulation:
             frequency=self._frequency.during(interval),
             disturbances=during(self._failures, *self._span_s(interval)),
             ahead=self._voltage.ahead(interval),
+            island_ahead=self._islands.ahead(interval, self._world),
         )
         before = replace(self._world, fleet=self._health.strike(self._world.fleet, interval))
         world, outcome = community.dispatch.run_interval(
@@ -271,7 +287,7 @@ class Simulation:
             readings = community.meters.readings(interval, silent)
             notices = [self._notice(interval, one) for one in outcome.curtailments if one.energy_milli_wh > 0]
         with self.times.of("store"), community.store.begin() as connection:
-            tariffs = self._record_tariff(connection, interval)
+            tariffs = self._record_tariff(connection, interval, outcome)
             community.metering.curtail(connection, notices)
             community.metering.read(connection, interval, readings)
             community.late_readings.bring_in(connection, interval)
@@ -285,6 +301,7 @@ class Simulation:
             if outcome.racks is not None and community.dispatch.racks is not None:
                 accounts = community.dispatch.racks.ties.account + FIRST_ACCOUNT
                 rack_journal.record(connection, interval, outcome.racks, accounts)
+            self._islands.record(connection, outcome)
             self._voltage.record(connection, outcome, self._world, tariffs)
             self._reference.record(connection, interval, without_market_wh, FIRST_ACCOUNT)
             self._frequency.after(connection, interval, self._world.fleet, outcome.frequency)
@@ -304,11 +321,14 @@ class Simulation:
         reason = curtailment.reason.name.lower()
         return CurtailmentNotice(account, interval, quantity, reason, r, vs)
 
-    def _record_tariff(self, connection: Connection, interval: int) -> tuple[Tariff, ...]:
+    def _record_tariff(
+        self, connection: Connection, interval: int, outcome: IntervalOutcome
+    ) -> tuple[Tariff, ...]:
         community = self.community
         cut = islanded_zones(
             self._failures, community.plant.topology, community.clearing.n_zones, *self._span_s(interval)
         )
+        cut |= self._islands.cut_throughout(outcome, cut.size)
         by_zone = community.supplier.table(interval, cut)
         connection.execute(
             insert(tariff_rows),
@@ -343,11 +363,17 @@ class Simulation:
 
     # -------------------------------------------------------------- settlement
 
-    def _settle(self, interval: int, *, is_new: bool) -> None:
-        """Have the interval mined, projected and compared, then free the margin that it bound."""
+    def _settle(self, interval: int) -> None:
+        """Have everything up to the interval mined, projected and compared, then free the margin that it bound.
+
+        While a part of the network is cut off, nothing is: it waits until all is connected again.
+        """
         community = self.community
+        if self._islands.is_cut(self._world):
+            return
+        unsettled = range(community.desk.read + 1, interval + 1)
         with self.times.of("chain"):
-            self._mine(community.scenario.grid.end_s(interval) + 1)
+            self._mine(community.scenario.grid.end_s(interval) + 1, max(len(unsettled), 1))
         with community.store.read() as connection:
             missing = None if community.chain is None else not_on_chain(connection)
             if missing is not None:
@@ -355,8 +381,8 @@ class Simulation:
                 raise SettlementHalted(
                     "account", str(account), f"read up to interval {stored}, on chain up to {read} only"
                 )
-            if is_new:
-                community.desk.settled(connection, interval)
+            for one in unsettled:
+                community.desk.settled(connection, one)
         with community.store.begin() as connection:
             self._flexibility.observe(connection)
             self._frequency.observe(connection)
@@ -370,7 +396,7 @@ class Simulation:
             with self.times.of("bundles"):
                 self.community.publisher.publish()
 
-    def _mine(self, at_s: int) -> None:
+    def _mine(self, at_s: int, n_intervals: int = 1) -> None:
         """Drive the outbox until everything is final, in blocks from `at_s` on; compare store and chain."""
         community = self.community
         chain, sender, watcher = community.chain, community.sender, community.watcher
@@ -378,7 +404,7 @@ class Simulation:
             return
         assert community.contracts is not None
         assert community.deployment is not None
-        for _ in range(MAX_BLOCKS_PER_INTERVAL):
+        for _ in range(MAX_BLOCKS_PER_INTERVAL * n_intervals):
             if sender.drive().open == 0:
                 break
             if chain.waiting():

@@ -1,7 +1,6 @@
 """A scenario's ties, generators and islands as the controller knows them, and what its memory begins with."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from node.controller.forecast import ForecastTerms
 from node.controller.kinetic import KineticTerms
 from node.controller.paths import TieNetwork
 from node.controller.ties import TiePlan
+from node.hub.dispatch import Dispatch
 from node.hub.dispatch_racks import RackControl
 from node.hub.dispatch_ride import RideTerms
 from node.hub.dispatch_state import World
@@ -17,9 +17,6 @@ from node.plant import Plant
 from node.profiles import ProfileSet
 from node.scenario import Generator, Scenario
 from node.scenario.ties import Ties
-
-if TYPE_CHECKING:
-    from node.community import Community
 
 
 def rack_control(scenario: Scenario, plant: Plant) -> RackControl | None:
@@ -97,14 +94,14 @@ def ride_terms(scenario: Scenario, plant: Plant) -> RideTerms | None:
     return RideTerms(scenario.ride_through.shutdown_s, start_s)
 
 
-def first_world(community: "Community") -> World:
+def first_world(scenario: Scenario, dispatch: Dispatch, profiles: ProfileSet) -> World:
     """Return the world before the first interval; racks remember the loads that meters saw before."""
-    world, control = community.dispatch.first_world(), community.dispatch.racks
+    world, control = dispatch.first_world(), dispatch.racks
     if control is None:
         return world
-    first = community.scenario.delivery_intervals().start
-    history_w = past_loads_w(control, community.profiles, first)
-    last_number = community.scenario.grid.start_s(first) // control.terms.step_s - 1
+    first = scenario.delivery_intervals().start
+    history_w = past_loads_w(control, profiles, first)
+    last_number = scenario.grid.start_s(first) // control.terms.step_s - 1
     return replace(world, racks=control.first_memory(history_w, last_number))
 
 

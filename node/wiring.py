@@ -95,7 +95,7 @@ def build(plant: Plant, terms: Voltage) -> Wires:
         impedance_share=np.where(is_load, fleet.impedance_share, 0.0)[device][:, None],
         current_share=np.where(is_load, fleet.current_share, 0.0)[device][:, None],
         rebound_ratio=ratio[device][:, None],
-        n_devices=fleet.n_devices,
+        is_solar=fleet.kind == Kind.SOLAR,
     )
 
 

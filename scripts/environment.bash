@@ -136,21 +136,34 @@ END
     chmod +x "$venv/bin/symgrid"
 }
 
+# install_debian PACKAGE LOG: installs a package of Debian's where we may; status 1 where we may not or cannot.
+install_debian() {
+    local sudo=""
+    if [ "$(id -u)" != 0 ]; then
+        sudo="sudo -n"
+        $sudo true 2>/dev/null || return 1
+    fi
+    command -v apt-get >/dev/null || return 1
+    printf '%s: installing %s (once)\n' "${0##*/}" "$1" >&2
+    { $sudo apt-get update && $sudo apt-get install --yes --no-install-recommends "$1"; } >"$2" 2>&1
+}
+
 # The page's tests need a browser: installs Debian's where it may, else says in one line what is missing.
 want_chromium() {
-    local name sudo=""
+    local name
     for name in chromium chromium-browser google-chrome; do
         command -v "$name" >/dev/null && return 0
     done
-    if [ "$(id -u)" != 0 ]; then
-        sudo="sudo -n"
-        $sudo true 2>/dev/null || sudo=none
-    fi
-    if [ "$sudo" != none ] && command -v apt-get >/dev/null; then
-        printf '%s: installing chromium (once)\n' "${0##*/}" >&2
-        { $sudo apt-get update && $sudo apt-get install --yes --no-install-recommends chromium; } \
-            >"$venv/.chromium.log" 2>&1 && return 0
-    fi
+    install_debian chromium "$venv/.chromium.log" && return 0
     printf '%s: no chromium found, the tests of the page will fail: install it (Debian: apt-get install chromium)\n' \
+        "${0##*/}" >&2
+}
+
+# The long profiles run the store on PostgreSQL too, on a server that the tests start themselves.
+want_postgres() {
+    command -v initdb >/dev/null && return 0
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return 0
+    install_debian postgresql "$venv/.postgresql.log" && return 0
+    printf '%s: no PostgreSQL found, the tests of the store on it will fail: install it (Debian: apt-get install postgresql)\n' \
         "${0##*/}" >&2
 }

@@ -6,7 +6,7 @@ prices and its own positions, and nothing of the future.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from market.levies import LevyRule
 from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
+from node.agent.island_news import IslandNews
 from node.agent.strategy import (
     Held,
     OrderBatch,
@@ -42,8 +43,9 @@ from node.agent.strategy import (
     to_orders,
 )
 from node.agent.strategy.stored_value import StoredValue
+from node.agent.strategy.timeslot_orders import in_timeslots, joined
 from node.bus.memory import Bus
-from node.bus.messages import TOPIC_ORDERS, SignedOrder
+from node.bus.messages import TOPIC_ISLANDS, TOPIC_ORDERS, SignedOrder
 from node.bus.messages import OrderBatch as OrderMessage
 from node.chain import typed_data
 from node.chain.keys import LocalSigner
@@ -109,6 +111,7 @@ class AgentFleet:
         *,
         is_signed: bool,
         zoning: Zoning | None = None,
+        slot_of: Callable[[int], range] = lambda interval: range(interval, interval + 1),
     ) -> None:
         self._plant = plant
         self._storages: StorageFleet = storage_view.storage_fleet(plant, start)
@@ -126,17 +129,22 @@ class AgentFleet:
         self._positions = positions
         self._bus = bus
         self._is_signed = is_signed
+        self._slot_of = slot_of
         self._tree = None if zoning is None else zoning.tree
         self._zone = np.zeros(keys.account.size, np.int64) if zoning is None else zoning.of(keys.account)
         self._plan: StoragePlan | None = None
+        self._islands = IslandNews(
+            keys.account, supplier, self._tree, plant.topology.ids, plant.scenario.interval_s
+        )
+        bus.subscribe(TOPIC_ISLANDS, self._islands.hear)
         self._written: tuple[StoragePlan, bytes] | None = None
         self._held: tuple[Held, ...] = ()
         self._is_fit = np.ones(plant.storages.size, np.bool_)
         self._recoveries: tuple[Recovery, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
-        self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
-        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
-        self._levy_back = np.where(gets_back, self._levy, 0.0)
+        self._gets_levies_back = np.array(
+            [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        )
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -156,7 +164,7 @@ class AgentFleet:
         plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state))
         places = np.arange(intervals.start - first, intervals.stop - first)
         batch = day_ahead_orders(self._storages, outlook, plan, places)
-        return self._publish(batch)
+        return self._publish(in_timeslots(batch, self._slot_of))
 
     def begin(self, at: int, state: FleetState) -> Schedule:
         """Decide, when an interval begins, what every account aims at; plan storages anew if it is time."""
@@ -169,30 +177,34 @@ class AgentFleet:
         return schedule(self._at(at), outlook, self._plan, 0, usable, is_present)
 
     def intraday(
-        self, at: int, interval: int, round_number: int, state: FleetState, now: Schedule | None
+        self, at: int, intervals: range, round_number: int, state: FleetState, now: Schedule | None
     ) -> int:
-        """Publish the orders of a later round of `interval`, from what is known as interval `at` goes on.
+        """Publish the orders of a later round of a timeslot, from what is known as interval `at` goes on.
 
         `now` is what `begin` decided for interval `at`; None if that interval is not delivered.
         """
         assert self._plan is not None  # `begin` has planned
-        span = range(at, interval + 1)
+        span = range(at, intervals.stop)
         outlook = self._outlook(at, span)
         days = self._calendar(span)
         usable = storage_view.usable_wh(self._plant, state)
-        for k in range(interval - at):
+        for k in range(intervals.start - at):
             power = now.power_w if k == 0 and now is not None else np.zeros_like(usable)
             usable = self._after(usable, power, days.trip_wh[:, k])
-        batch = intraday_orders(
-            self._at(interval),
-            outlook,
-            self._plan,
-            interval - at,
-            usable,
-            days.is_present[:, -1],
-            round_number,
-        )
-        return self._publish(batch)
+        batches = [
+            intraday_orders(
+                self._at(interval),
+                outlook,
+                self._plan,
+                interval - at,
+                usable,
+                days.is_present[:, interval - at],
+                round_number,
+                n_intervals=len(intervals),
+            )
+            for interval in intervals
+        ]
+        return self._publish(in_timeslots(joined(batches), self._slot_of))
 
     def _after(self, usable_wh: FloatArray, power_w: FloatArray, trip_wh: FloatArray) -> FloatArray:
         """Return the level that each storage will have after an interval at this mean power."""
@@ -219,7 +231,9 @@ class AgentFleet:
         most_w = most_w * self._is_fit
         room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
         short, _ = self._supplier.prices(range(at, at + 1))
-        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        energy_price = np.full(
+            room.size, float(short[0]) + float(self._supplier.levies(range(at, at + 1))[0])
+        )
         return room, reserve_price_micro_per_kwh(self._storages, energy_price)
 
     def take_out(self, is_fit: NDArray[np.bool_]) -> None:
@@ -267,12 +281,10 @@ class AgentFleet:
         days = self._calendar(span)
         return plan_storages(storages, days, outlook, np.minimum(usable_wh, storages.capacity_wh), self._plan)
 
-    def _outlook(self, at: int, span: range) -> Outlook:
-        scenario = self._plant.scenario
-        per_day = 86_400 // scenario.interval_s
-        hours = scenario.interval_s / 3_600
+    def forecast_w(self, at: int, ahead: int) -> tuple[FloatArray, FloatArray]:
+        """Return the load and sun that agents expect for `ahead` intervals from `at` on, `(n_accounts, ahead)` each."""
+        per_day = 86_400 // self._plant.scenario.interval_s
         load_w, solar_w = self._meters.history_w(at, HISTORY_DAYS * per_day)
-        ahead = span.stop - at
         typical = np.full((load_w.shape[0], ahead), TYPICAL_LOAD_W)
         nothing = np.zeros_like(typical)
         load = seasonal_naive(load_w, typical, ahead, per_day)
@@ -282,8 +294,17 @@ class AgentFleet:
             load = carry_load_error(load, load_w[:, -1], before)
             before = seasonal_naive(solar_w[:, :-1], nothing[:, :1], 1, per_day)[:, 0]
             solar = carry_solar_ratio(solar, solar_w[:, -1], before)
+        return load, solar
+
+    def _outlook(self, at: int, span: range) -> Outlook:
+        scenario = self._plant.scenario
+        per_day = 86_400 // scenario.interval_s
+        hours = scenario.interval_s / 3_600
+        load, solar = self.forecast_w(at, span.stop - at)
         skip = span.start - at
-        short, long = self._supplier.prices(span)
+        short, long = self._islands.tariffs(at, span)
+        load = self._islands.served(load)
+        levy = self._islands.levies(at, span)
         capacity = np.array([p.connection_capacity_w for p in scenario.participants])
         export = np.array(
             [
@@ -302,10 +323,10 @@ class AgentFleet:
             short,
             long,
             zone=self._zone,
-            tree=self._tree,
+            tree=self._islands.tree(),
             price_micro_per_kwh=self._expected_prices(span, per_day),
-            levy_micro_per_kwh=self._levy,
-            levy_back_micro_per_kwh=self._levy_back,
+            levy_micro_per_kwh=levy,
+            levy_back_micro_per_kwh=levy * self._gets_levies_back[:, None],
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )

@@ -7,11 +7,13 @@ from node.api import (
     page,
     problems,
     routes_chain,
+    routes_islands,
     routes_market,
     routes_members,
     routes_plant,
     routes_prices,
     routes_racks,
+    routes_timeslots,
 )
 from node.api.context import Context
 from node.community import Community
@@ -38,7 +40,17 @@ def create_app(community: Community) -> FastAPI:
     app.state.context = Context(community)
     problems.install(app)
     description.install(app)
-    for one in (routes_members, routes_market, routes_prices, routes_plant, routes_racks, routes_chain, page):
+    for one in (
+        routes_members,
+        routes_market,
+        routes_prices,
+        routes_plant,
+        routes_islands,
+        routes_racks,
+        routes_timeslots,
+        routes_chain,
+        page,
+    ):
         app.include_router(one.router)
     app.include_router(routes_chain.operations)
     return app

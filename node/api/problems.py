@@ -32,6 +32,7 @@ _ORDER_STATUS: dict[RefusalReason, int] = {
     RefusalReason.TOO_EARLY: 409,
     RefusalReason.DUPLICATE: 409,
     RefusalReason.LANE_CLOSED: 409,
+    RefusalReason.TIMESLOT: 409,
     RefusalReason.MARGIN: 409,
     RefusalReason.CAPACITY: 409,
     RefusalReason.IN_DEBT: 409,

@@ -393,3 +393,37 @@ class Health(Answer):
     """Alive, or ready to take orders."""
 
     status: str = Field(examples=["ready"])
+
+
+class Incident(Answer):
+    """Something that happened to supply, control or voltage."""
+
+    interval: int = Field(examples=[986_000])
+    at: Time
+    kind: str = Field(
+        description="supply_failed, leader_elected, island_formed, ...", examples=["leader_elected"]
+    )
+    subject: str = Field(description="the node, or node and details", examples=["street: account 4 term 1"])
+
+
+class Island(Answer):
+    """A part of the network in an interval in which it was cut off for a while."""
+
+    interval: int = Field(examples=[986_000])
+    node: str = Field(examples=["street"])
+    phase: str = Field(description="at the interval's end", examples=["islanded"])
+    leader: int | None = Field(description="account that led at the end", examples=[4])
+    term: int = Field(description="of the leader", examples=[1])
+    cut_s: float = Field(description="seconds without the grid", examples=[900.0])
+    usable_wh: float = Field(
+        description="above floor and black-start reserve, at the end", examples=[12_000.0]
+    )
+    services: list["IslandService"]
+
+
+class IslandService(Answer):
+    """What loads of one priority wanted and got while cut off, Wh."""
+
+    priority: str = Field(examples=["critical"])
+    wanted_wh: float = Field(examples=[800.0])
+    served_wh: float = Field(examples=[800.0])

@@ -92,7 +92,10 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class RoundLine:
-    """A round: it saw the orders before `next_sequence`, `book_root` commits to those that were open."""
+    """A round: it saw the orders before `next_sequence`, `book_root` commits to those that were open.
+
+    Bit z of `cut_zones` is set where an outage had cut zone z off from its parent.
+    """
 
     key: ClassVar[tuple[str, ...]] = ("round",)
     round: int
@@ -101,6 +104,7 @@ class RoundLine:
     volume_milli_wh: int
     next_sequence: int
     book_root: bytes
+    cut_zones: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,8 @@ def clear_rounds(
     cleared = []
     for line in bundle.rounds:
         selection = book.select(interval, before=line.next_sequence)
-        result = clear(selection.orders, fee, zoning, traded)
+        here = None if zoning is None else zoning.without(line.cut_zones)
+        result = clear(selection.orders, fee, here, traded)
         net = result.net_export_milli_wh
         traded = net if traded is None else traded + net
         cleared.append(Cleared(line, selection, result))

@@ -25,10 +25,12 @@ def pymarket_seconds(orders: OrderArrays) -> float | None:
     market = pymarket.Market()
     # MUDA loses trades on equal prices: spread them below one unit.
     spread = np.linspace(0.0, 0.5, len(orders))
+    # It keeps fees in an array by user, as many as there are: number them from nought.
+    _, user = np.unique(orders.account, return_inverse=True)
     rows = zip(
         orders.quantity_milli_wh.tolist(),
         (orders.limit_micro_per_kwh + spread).tolist(),
-        orders.account.tolist(),
+        user.tolist(),
         orders.is_buy.tolist(),
         strict=True,
     )

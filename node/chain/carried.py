@@ -1,21 +1,22 @@
 """Is what our transaction wanted on chain already, because somebody else carried it in?
 
 Whatever the operator, the oracle, the grid role or a meter has signed may be carried in by anyone: chunks,
-tariffs, curtailments, a grid event's records, its payments and refund. Our own transaction of the same content
-then reverts, and nothing is wrong. Here that is told apart from another content, which must halt settlement.
+tariffs, curtailments, late readings, a grid event's records, its payments and refund. Our own transaction of
+the same content then reverts, and nothing is wrong. Here that is told apart from another content, which must
+halt settlement.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from node.chain import calldata, typed_data
 from node.chain.abi import Contract, Event
-from node.chain.calldata import SettleCall
+from node.chain.calldata import ReadCall, SettleCall, SignedReading
 from node.chain.contracts import Contracts, Deployment
-from node.chain.ports import Address, Chain, ChainUnavailable, Hash, Log
+from node.chain.ports import Address, Block, Chain, ChainUnavailable, Hash, Log, MinedCall
 from node.chain.typed_data import Tariff
-from node.chain.words import KeyWord
+from node.chain.words import AccountWord, KeyWord
 from node.errors import Permanent
 
 # Blocks asked for at once when looking back for an event.
@@ -60,6 +61,7 @@ class Carriage:
         settlement, split = contracts.settlement, contracts.split
         self._finders: Mapping[tuple[Address, bytes], Callable[[bytes], Carried | None]] = {
             (deployment.settlement, calldata.SETTLE_SELECTOR): self._chunk,
+            (deployment.settlement, calldata.READ_SELECTOR): self._readings,
             (deployment.settlement, settlement.selector("publish_tariffs")): self._tariffs,
             (deployment.settlement, settlement.selector("curtail")): self._curtailment,
             (deployment.split, split.selector("record")): self._record,
@@ -196,6 +198,51 @@ class Carriage:
             )
         return _carried(found[0])
 
+    def _readings(self, data: bytes) -> Carried | None:
+        """Readings that others brought in are done; what is not read yet is left.
+
+        In the place of a substitute the meter's own reading is no contradiction: it is what the substitute stood
+        for, and the next register puts the account right in either case.
+        """
+        ours = calldata.decode_read(data)
+        words = self._settlement.view("words", [reading.account for reading in ours.readings])
+        rest: list[SignedReading] = []
+        newest: tuple[Block, MinedCall] | None = None
+        for reading, word in zip(ours.readings, words, strict=True):
+            if AccountWord.unpack(word).read < ours.interval:
+                rest.append(reading)
+                continue
+            found = self._who_read(reading.account, ours.interval)
+            if found is None:  # through a contract of theirs: the projection cannot follow that
+                return None
+            block, call, register = found
+            if register != reading.register_milli_wh and not reading.is_substitute:
+                raise CarriedOtherwise(
+                    f"account {reading.account} was read at {register} mWh in interval {ours.interval}, planned "
+                    f"{reading.register_milli_wh}, by {register - reading.register_milli_wh}"
+                )
+            if newest is None or block.number > newest[0].number:
+                newest = block, call
+        if newest is None:
+            return None
+        left = calldata.read_calldata(replace(ours, readings=tuple(rest))) if rest else None
+        return Carried(newest[1].hash, newest[0].number, newest[0].hash, left)
+
+    def _who_read(self, account: int, interval: int) -> tuple[Block, MinedCall, int] | None:
+        """Return the transaction that read an account for an interval, and the register, from the newest back."""
+        closes_s = (interval + 1) * self._deployment.parameters.length_s
+        for number in range(self._chain.head().number, -1, -1):
+            block = self._chain.block(number)
+            if block is None or block.timestamp_s < closes_s:
+                return None
+            for call in (
+                self._chain.calls(block, (self._deployment.settlement,)) if block.transactions else ()
+            ):
+                register = _register_in(call, account, interval)
+                if register is not None:
+                    return block, call, register
+        return None
+
     # -------------------------------------------------------------- grid events
 
     def _record(self, data: bytes) -> Carried | None:
@@ -270,7 +317,21 @@ class _Seen:
         return None
 
 
-def _registers(call: SettleCall) -> dict[int, int]:
+def _register_in(call: MinedCall, account: int, interval: int) -> int | None:
+    """Return the register with which a mined call read an account, or None if it did not."""
+    read: SettleCall | ReadCall
+    if not call.is_success:
+        return None
+    if call.data[:4] == calldata.READ_SELECTOR:
+        read = calldata.decode_read(call.data)
+    elif call.data[:4] == calldata.SETTLE_SELECTOR:
+        read = calldata.decode_settle(call.data)
+    else:
+        return None
+    return _registers(read).get(account) if read.interval == interval else None
+
+
+def _registers(call: SettleCall | ReadCall) -> dict[int, int]:
     return {reading.account: reading.register_milli_wh for reading in call.readings}
 
 

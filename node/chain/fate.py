@@ -3,19 +3,23 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 
 from node.chain import fee_bids
 from node.chain.carried import Carriage, Carried, CarriedOtherwise
-from node.chain.outbox import OutboxState, raw_of
+from node.chain.outbox import ANEW, NOT_MINED, OutboxState, raw_of
 from node.chain.ports import Chain, ChainError, Receipt
 from node.chain.transactions import transaction_data
+from node.store.tables_chain import outbox
 from node.store.unit_of_work import Store
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What the chain says of a transaction; with `carried`, the newer of both transactions' blocks."""
+    """What the chain says of a transaction; with `carried`, the newer of both transactions' blocks.
+
+    A transaction may revert only because one before it has to be done anew (in part): then so has it.
+    """
 
     state: OutboxState
     receipt: Receipt
@@ -23,6 +27,7 @@ class Fate:
     block_hash: bytes
     reason: str | None = None
     carried: Carried | None = None
+    rest: bytes | None = None  # calldata of what is to be done anew
 
 
 class Fates:
@@ -55,7 +60,24 @@ class Fates:
                     self._chain.receipt(bid.hash) for bid in bids.get(row.id, ()) if bid.hash != row.hash
                 )
                 receipts[row.id] = next((receipt for receipt in others if receipt is not None), None)
-        return [(row, self._of(row, receipt)) for row in rows if (receipt := receipts[row.id]) is not None]
+        found = []
+        behind = False
+        for row in rows:
+            receipt = receipts[row.id]
+            if receipt is not None:
+                behind = behind or (not receipt.is_success and self._is_behind(row))
+                fate = self._of(row, receipt, is_behind=behind)
+                behind = behind or fate.rest is not None
+                found.append((row, fate))
+        return found
+
+    def _is_behind(self, row: Row[Any]) -> bool:
+        """Tell whether what one before it left is still to be done."""
+        query = select(outbox.c.id).where(
+            outbox.c.ref.endswith(ANEW), outbox.c.state.in_(NOT_MINED), outbox.c.id < row.id
+        )
+        with self._store.read() as connection:
+            return connection.execute(query.limit(1)).scalar() is not None
 
     def is_known(self, row: Row[Any]) -> bool:
         """Tell whether the chain has the transaction, mined or waiting, in any of its bids."""
@@ -64,17 +86,21 @@ class Fates:
         hashes = {row.hash, *(bid.hash for bid in bids)}
         return any(self._chain.transaction(transaction_hash) is not None for transaction_hash in hashes)
 
-    def _of(self, row: Row[Any], receipt: Receipt) -> Fate:
-        newest, carried = (receipt.block_number, receipt.block_hash), None
+    def _of(self, row: Row[Any], receipt: Receipt, *, is_behind: bool) -> Fate:
+        newest = (receipt.block_number, receipt.block_hash)
+        carried, rest, reason = None, None, None
         if not receipt.is_success:
             carried, otherwise = self._carried(row)
-            if carried is None:
-                reason = self._reason(receipt) + otherwise
-                return Fate(OutboxState.REVERTED, receipt, *newest, reason)
-            newest = max(newest, (carried.block_number, carried.block_hash))
+            if carried is not None:
+                newest, rest = max(newest, (carried.block_number, carried.block_hash)), carried.rest
+            elif is_behind and not otherwise:
+                rest, reason = transaction_data(raw_of(self._store, row.id)), self._reason(receipt)
+            else:
+                return Fate(OutboxState.REVERTED, receipt, *newest, self._reason(receipt) + otherwise)
         # Where blocks are final at once, the two steps are one write.
         is_final = newest[0] <= self._chain.finalized()
-        return Fate(OutboxState.FINAL if is_final else OutboxState.MINED, receipt, *newest, None, carried)
+        state = OutboxState.FINAL if is_final else OutboxState.MINED
+        return Fate(state, receipt, *newest, reason, carried, rest)
 
     def _carried(self, row: Row[Any]) -> tuple[Carried | None, str]:
         """Return whose transaction did what this one wanted; or what stands in its place."""

@@ -15,6 +15,9 @@ from node.store.unit_of_work import Store
 # Above what the engine's largest chunk takes (10 Mgas), below EIP-7825's cap; gas that is left comes back.
 DEFAULT_GAS = 12_000_000
 
+# Ends the ref of a transaction that does anew, or finishes, what the one of the ref before it could not.
+ANEW = "+"
+
 
 class OutboxState(StrEnum):
     """How far a transaction is; the value is stored."""
@@ -26,6 +29,9 @@ class OutboxState(StrEnum):
     FINAL = "final"
     ORPHANED = "orphaned"
     REVERTED = "reverted"
+
+
+NOT_MINED = (OutboxState.PLANNED, OutboxState.SIGNED, OutboxState.SENT, OutboxState.ORPHANED)
 
 
 class SettlementHalted(Permanent):

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from market.ledger import FEES, GRID, AccountState
 from node.chain.contracts import Contracts, Deployment
+from node.chain.outbox import ANEW
 from node.chain.ports import Chain
 from node.chain.projection import account_of
 from node.chain.sender import Driven, Sender, SettlementHalted
@@ -147,7 +148,7 @@ def _refuse_older_store(store: Store) -> None:
         settled = connection.execute(select(chain_state.c.next_sequence)).scalar() or 0
         newest = select(outbox.c.ref).where(outbox.c.kind == "chunk").order_by(outbox.c.id.desc()).limit(1)
         ref = connection.execute(newest).scalar()
-        planned = 0 if ref is None else int(ref) + 1
+        planned = 0 if ref is None else int(ref.rstrip(ANEW)) + 1
         if settled <= planned:
             return
         said = connection.execute(

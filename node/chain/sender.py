@@ -27,6 +27,7 @@ from node.chain.fate import Fate, Fates
 from node.chain.fee_bids import FeePolicy
 from node.chain.keys import LocalSigner, checksum
 from node.chain.outbox import (
+    ANEW,
     ContractCall,
     OutboxState,
     SettlementHalted,
@@ -290,15 +291,15 @@ class Sender:
                 if fate.carried is not None:
                     values = {"outbox_id": row.id, "hash": fate.carried.hash}
                     connection.execute(insert(carriers).values(values))
-                    if fate.carried.rest is not None:
-                        self._enqueue_rest(connection, row, fate.carried.rest)
+                if fate.rest is not None:
+                    self._enqueue_rest(connection, row, fate.rest)
 
     def _enqueue_rest(self, connection: Connection, row: Row[Any], rest: bytes) -> None:
-        """Plan what others left of a transaction as one of its own, under the next name that is free."""
-        ref, known = f"{row.ref}+", select(outbox.c.ref).where(outbox.c.kind == row.kind)
+        """Plan what is left of a transaction as one of its own, under the next name that is free."""
+        ref, known = row.ref + ANEW, select(outbox.c.ref).where(outbox.c.kind == row.kind)
         taken = set(connection.execute(known).scalars())
         while ref in taken:
-            ref += "+"
+            ref += ANEW
         self.enqueue(connection, ContractCall(row.kind, ref, row.signer, row.to, rest, row.gas))
 
     def _finalize(self) -> int:

@@ -18,11 +18,11 @@ from devices import fleet
 from devices.specification import Kind
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan
+from node.controller.grid_events import Call, answer_calls
 from node.controller.netting import NetGrant, allocate_net
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
 from node.controller.relief import Relief, relieve
-from node.controller.swarm import share_event
 from node.controller.ties import TieOrder
 from node.controller.tracking import required_power_w, track
 from node.controller.virtual_battery import concentrate
@@ -38,16 +38,6 @@ SAME_GRANT_W = 5e-4
 REQUEST_TIME_S = 60.0
 
 BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An active grid event: signed power (> 0: more export) and what units can hold until it ends."""
-
-    requested_w: float
-    members: BoolArray  # (n_devices,)
-    p_min_w: FloatArray  # (n_devices,)
-    p_max_w: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +142,7 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     low = np.where(period.is_healthy, period.p_min_w, 0.0)
     high = np.where(period.is_healthy, period.p_max_w, 0.0)
     base = _plan_storages(plan, period, wanted, low, high, reason)
-    event = _answer_calls(plan, period, base, low, high)
+    event = answer_calls(plan, period.calls, period.state, period.inputs, period.is_healthy, base, low, high)
     asked = base + event
     reason[event != 0.0] = Reason.GRID_EVENT
     if period.tie is not None:
@@ -311,34 +301,6 @@ def _serve_requests(
     p_w = -period.request_wh[asking] * (3_600.0 / max(period.left_s, REQUEST_TIME_S))
     base[asking] = np.maximum(p_w, low[asking])
     reason[asking] = Reason.REQUEST
-
-
-def _answer_calls(
-    plan: ControlPlan, period: Period, base: FloatArray, low: FloatArray, high: FloatArray
-) -> FloatArray:
-    """Return what grid events add to each device, W, signed."""
-    event = np.zeros(base.size)
-    if not period.calls:
-        return event
-    params, state = plan.params, period.state
-    for call in period.calls:
-        now = base + event
-        if call.requested_w > 0:
-            room = np.minimum(high, call.p_max_w) - now
-            weight = state.energy_wh - params.reserve_wh
-        else:
-            room = now - np.maximum(low, call.p_min_w)
-            weight = params.capacity_wh * state.capacity_factor - state.energy_wh
-        takes_part = call.members & params.is_storage & period.is_healthy & period.inputs.is_present
-        takes_part &= ~plan.island[plan.node_of_device]
-        shares = share_event(
-            round(abs(call.requested_w) * MILLI),
-            np.floor(np.maximum(room, 0.0) * MILLI).astype(np.int64),
-            np.maximum(weight, 0.0),
-            takes_part,
-        )
-        event += np.copysign(shares / MILLI, call.requested_w)
-    return event
 
 
 def _move(

@@ -10,7 +10,7 @@ Powers of devices: `p_w > 0` injects. Moments are whole milliseconds of unix tim
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -21,7 +21,7 @@ from devices.parameters import FleetParameters
 from devices.specification import Kind, Priority
 from devices.state import FleetState
 from node.controller.control_plan import ControlPlan
-from node.controller.network import FloatArray, IntArray
+from node.controller.network import FloatArray, IntArray, sum_by
 from node.controller.shedding import Service, Supply, plan_service
 
 BoolArray = NDArray[np.bool_]
@@ -115,8 +115,8 @@ class MicrogridState:
         Since when the grid has been healthy again; `NEVER_MS` if it is not.
     f_hz, v_pu, angle_deg : float
         Of the island; the angle against the grid's.
-    lost_ms : int
-        When the supply was lost.
+    began_ms : int
+        When the supply was lost, or the newest black start began.
     pending : str
         What is to be told when the phase ends.
     """
@@ -134,7 +134,7 @@ class MicrogridState:
     f_hz: float = 0.0
     v_pu: float = 0.0
     angle_deg: float = 0.0
-    lost_ms: int = 0
+    began_ms: int = 0
     pending: str = ""
 
     @property
@@ -270,3 +270,29 @@ def plan_hours(
     critical_w = demand_w[priority == Priority.CRITICAL].sum(axis=0)
     n = max(horizon(critical_w, sun_w), 1)
     return plan_service(demand_w[:, :n], priority, supply(grid, params, state, sun_w[:n], is_healthy, slot_s))
+
+
+def first_states(grids: tuple[Microgrid, ...]) -> tuple[MicrogridState, ...]:
+    """Return the states before the first interval: connected."""
+    return tuple(MicrogridState() for _ in grids)
+
+
+def served_pu(
+    grid: Microgrid, state: MicrogridState, account_of_device: IntArray, load_share_pu: FloatArray,
+    n_accounts: int,
+) -> FloatArray:  # fmt: skip
+    """Return the share of each account's load that an island serves, (n_accounts,); 1 outside."""
+    on = np.zeros(account_of_device.size, np.bool_)
+    on[list(state.on) + [row for row, _ in state.waiting]] = True
+    inside = grid.loads
+    total = sum_by(account_of_device[inside], load_share_pu[inside], n_accounts)
+    served = sum_by(account_of_device[inside], load_share_pu[inside] * on[inside], n_accounts)
+    return np.where(total > 0, served / np.where(total > 0, total, 1.0), 1.0)
+
+
+def stopped(fleet: FleetState, devices: IntArray) -> FleetState:
+    """Return the fleet with nothing flowing at some terminals: without voltage there is nothing to ramp."""
+    p_w, main_p_w = fleet.p_w.copy(), fleet.main_p_w.copy()
+    p_w[devices] = 0.0
+    main_p_w[devices] = 0.0
+    return replace(fleet, p_w=p_w, main_p_w=main_p_w)

@@ -1,7 +1,8 @@
 """One control period of an island: what the leader adds to the controller's decision.
 
-Storages below the switch serve everybody there and nothing else; loads that are shed, wait for their turn or have no
-voltage are held at zero, each with its reason; what a plan or the sun could not export counts as taken by the failure.
+Storages below the switch form its voltage: together they carry at once what loads and sun leave (`balance`). Loads that
+are shed, wait for their turn or have no voltage are held at zero, each with its reason. What a plan or the sun could
+not export counts as taken by the failure.
 """
 
 from dataclasses import dataclass, replace
@@ -10,10 +11,14 @@ import numpy as np
 
 from devices.specification import Kind
 from node.controller.control_plan import ControlPlan
-from node.controller.decision import Decision, Period, decide
+from node.controller.decision import Decision, Period, decide, wanted_load_w
 from node.controller.microgrid import BoolArray
+from node.controller.microgrid_balance import balance
 from node.controller.network import IntArray
 from node.controller.reasons import Reason
+
+# Powers closer than this are the same to whoever reads a reason.
+SPILL_W = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +50,66 @@ def decide_with_islands(plan: ControlPlan, period: Period, orders: IslandOrders)
     is_load = ~params.is_storage & (params.kind != Kind.SOLAR)
     is_off = (orders.is_dark | orders.is_shed | orders.is_waiting) & is_load
     is_planned = params.is_storage & orders.is_inside
-    inputs = replace(
-        period.inputs,
-        load_demand_w=np.where(is_off, 0.0, period.inputs.load_demand_w),
-        solar_available_w=np.where(orders.is_dark, 0.0, period.inputs.solar_available_w),
-    )
     can_act = ~(orders.is_dark & params.is_storage)
-    decision = decide(
-        plan,
-        replace(
-            period,
-            inputs=inputs,
-            p_min_w=np.where(can_act, period.p_min_w, 0.0),
-            p_max_w=np.where(can_act, period.p_max_w, 0.0),
-            planned_w=np.where(is_planned, 0.0, period.planned_w),
-            request_wh=np.where(orders.is_inside, 0.0, period.request_wh),
-            must_charge=period.must_charge & ~orders.is_inside,
+    balanced = replace(
+        period,
+        inputs=replace(
+            period.inputs,
+            load_demand_w=np.where(is_off, 0.0, period.inputs.load_demand_w),
+            solar_available_w=np.where(orders.is_dark, 0.0, period.inputs.solar_available_w),
         ),
+        p_min_w=np.where(can_act, period.p_min_w, 0.0),
+        p_max_w=np.where(can_act, period.p_max_w, 0.0),
+        planned_w=np.where(is_planned, 0.0, period.planned_w),
+        request_wh=np.where(orders.is_inside, 0.0, period.request_wh),
+        must_charge=period.must_charge & ~orders.is_inside,
     )
-    return _with_orders(period, decision, orders, is_off, is_planned, is_load)
+    for node in np.unique(orders.node[orders.is_inside & ~orders.is_dark]).tolist():
+        balanced = _balance(plan, balanced, orders.node == node)
+    decision = decide(plan, balanced)
+    is_sun = params.kind == Kind.SOLAR
+    return _with_orders(period, decision, orders, is_off, is_planned, is_load, is_sun)
+
+
+def _balance(plan: ControlPlan, period: Period, is_inside: BoolArray) -> Period:
+    """Return the period with one island's sun, loads and storages wanting what they can do together."""
+    params = plan.params
+    can = period.is_healthy & period.inputs.is_present & is_inside
+    storages = np.flatnonzero(params.is_storage & (params.kind != Kind.VEHICLE) & can)
+    suns = np.flatnonzero((params.kind == Kind.SOLAR) & can)
+    loads = np.flatnonzero(~params.is_storage & (params.kind != Kind.SOLAR) & can)
+    solar_w = period.inputs.solar_available_w.copy()
+    planned_w = period.planned_w.copy()
+    low_w, high_w = np.minimum(period.p_min_w, 0.0), np.maximum(period.p_max_w, 0.0)
+    done = balance(wanted_load_w(plan, period)[loads], solar_w[suns], low_w[storages], high_w[storages])
+    solar_w[suns], planned_w[storages] = done.sun_w, done.storage_w
+    inputs = replace(period.inputs, solar_available_w=solar_w)
+    # Who forms the voltage is no ramp: its power is what the others leave, in the same instant.
+    p_w = period.state.p_w.copy()
+    p_w[storages] = done.storage_w
+    low_w, high_w = period.p_min_w.copy(), period.p_max_w.copy()
+    low_w[storages] = high_w[storages] = done.storage_w  # nothing is left for relief to move
+    return replace(
+        period,
+        state=replace(period.state, p_w=p_w),
+        inputs=inputs,
+        planned_w=planned_w,
+        p_min_w=low_w,
+        p_max_w=high_w,
+    )
 
 
 def _with_orders(
     period: Period, decision: Decision, orders: IslandOrders, is_off: BoolArray, is_planned: BoolArray,
-    is_load: BoolArray,
+    is_load: BoolArray, is_sun: BoolArray,
 ) -> Decision:  # fmt: skip
     setpoint, reason, node = decision.setpoint_w.copy(), decision.reason.copy(), decision.node.copy()
+    # Sun that nobody can take is limited, with what is granted as its limit.
+    is_spilled = orders.is_inside & (decision.granted_w < period.inputs.solar_available_w - SPILL_W) & is_sun
+    setpoint[is_spilled] = decision.granted_w[is_spilled]
+    reason[is_spilled], node[is_spilled] = Reason.SUPPLY_FAILURE, orders.node[is_spilled]
+    carries = is_planned & (np.abs(decision.granted_w) > SPILL_W) & ~orders.is_dark
+    reason[carries], node[carries] = Reason.SUPPLY_FAILURE, orders.node[carries]
     is_held = is_off | orders.is_dark
     setpoint[is_held] = 0.0
     node[is_held] = orders.node[is_held]
@@ -82,9 +121,9 @@ def _with_orders(
     at_switch = orders.is_inside & (decision.node == orders.node) & (reason == Reason.CAPACITY)
     reason[at_switch] = Reason.SUPPLY_FAILURE
     can = np.clip(period.planned_w, period.p_min_w, period.p_max_w)
-    lost = np.where(is_planned, can, np.where(orders.is_dark, period.inputs.solar_available_w, 0.0))
+    lost = np.where(is_planned, can, period.inputs.solar_available_w)
     taken = np.where(
-        is_planned | (orders.is_dark & ~is_load),
+        is_planned | (orders.is_inside & is_sun),
         np.maximum(lost - decision.granted_w, 0.0),
         decision.taken_w,
     )

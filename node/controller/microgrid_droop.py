@@ -44,22 +44,24 @@ class DroopIsland:
         Droop of each inverter.
     share : float64 (n,)
         Part of a sudden load that each takes at first, by reactance; sums to 1.
+    total_w : float
+        Of all ratings.
     step_s : float
         Length of one step.
-    transition, from_set, from_load : the exact step of (delta, p): (2n, 2n), (2n, n), (2n,)
-    v_transition, v_from_load : the exact step of q: (n, n), (n,)
+    transition : float64 (2n, 3n + 1)
+        The exact step of (angles, powers) from themselves, settings and load.
+    v_transition : float64 (n, n + 1)
+        The exact step of reactive powers from themselves and the load.
     """
 
     nominal_hz: float
     rated_w: FloatArray
     hz_per_w: FloatArray
     share: FloatArray
+    total_w: float
     step_s: float
     transition: FloatArray
-    from_set: FloatArray
-    from_load: FloatArray
     v_transition: FloatArray
-    v_from_load: FloatArray
 
     @property
     def n(self) -> int:
@@ -99,15 +101,13 @@ def form(rated_w: FloatArray, nominal_hz: float, step_s: float = 0.01) -> DroopI
     system[n:, :n] = meets / FILTER_S
     system[n:, n : 2 * n] = -np.eye(n) / FILTER_S
     system[n:, 3 * n] = share / FILTER_S
-    step = _exact(system, step_s)
     droop = VOLTAGE_DROOP_PU / rated_w
     v_system = np.zeros((n, n + 1))
     v_system[:, :n] = (-meets * droop - np.eye(n)) / FILTER_S
     v_system[:, n] = share / FILTER_S
-    v_step = _exact(v_system, step_s)
     return DroopIsland(
-        nominal_hz, rated_w, k, share, step_s,
-        step[:, : 2 * n], step[:, 2 * n : 3 * n], step[:, 3 * n], v_step[:, :n], v_step[:, n],
+        nominal_hz, rated_w, k, share, float(rated_w.sum()), step_s,
+        _exact(system, step_s), _exact(v_system, step_s),
     )  # fmt: skip
 
 
@@ -143,8 +143,7 @@ def at_rest(
     angle = p_w / b
     # By reactance and droop alike every inverter carries reactive power in proportion to its rating.
     q_var = load_var * island.share
-    total = float(island.rated_w.sum())
-    v_pu = 1.0 - (VOLTAGE_DROOP_PU + REACTANCE_PU) * load_var / total
+    v_pu = 1.0 - (VOLTAGE_DROOP_PU + REACTANCE_PU) * load_var / island.total_w
     return DroopState(angle - float(island.share @ angle), p_w, q_var, f_set_hz - sag_hz, v_pu)
 
 
@@ -158,13 +157,11 @@ def advanced(
     See `at_rest`.
     """
     n = island.n
-    x = island.transition @ np.concatenate((state.angle_rad, state.p_w))
-    x += island.from_set @ set_w
-    x += island.from_load * load_w
-    q_var = island.v_transition @ state.q_var + island.v_from_load * load_var
+    x = island.transition @ np.concatenate((state.angle_rad, state.p_w, set_w, (load_w,)))
+    q_var = island.v_transition @ np.concatenate((state.q_var, (load_var,)))
     angle, p_w = x[:n], x[n:]
-    sag_hz = float(island.share @ (island.hz_per_w * (p_w - set_w)))
-    total = float(island.rated_w.sum())
-    droop_pu = VOLTAGE_DROOP_PU * float(island.share @ (q_var / island.rated_w))
-    v_pu = 1.0 - droop_pu - REACTANCE_PU * load_var / total
+    # k_i is one constant over the rating, as the share is the rating over their sum: both means need no division.
+    sag_hz = FREQUENCY_DROOP_PU * island.nominal_hz * float((p_w - set_w).sum()) / island.total_w
+    droop_pu = VOLTAGE_DROOP_PU * float(q_var.sum()) / island.total_w
+    v_pu = 1.0 - droop_pu - REACTANCE_PU * load_var / island.total_w
     return DroopState(angle - float(island.share @ angle), p_w, q_var, f_set_hz - sag_hz, v_pu)

@@ -19,6 +19,7 @@ MAX_ANGLE_DEG: Final = 20.0
 CLOSING_S: Final = 0.1
 # While synchronising the island runs this much faster than the grid: any phase comes round in 10 s.
 TURNING_HZ: Final = 0.1
+SYNCHRONISATION_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,8 @@ def _exchange(
 ) -> None:  # fmt: skip
     """Use energy too little for a whole load: choose anew for two slots together, one of them not fully on."""
     for slot in np.flatnonzero(is_open & ~np.all(is_on[rows] | (demand_w == 0.0), axis=0)).tolist():
-        for other in range(max(slot - NEIGHBOURS, 0), slot):
+        # What is on now stays on: the first slot is no neighbour.
+        for other in range(max(slot - NEIGHBOURS, 1), slot):
             if not is_open[other]:
                 continue
             both = np.concatenate((demand_w[:, other], demand_w[:, slot]))

@@ -1,10 +1,8 @@
-"""Timeslots: how many intervals are traded at once, and how long a control period is; both adapt, within bounds.
+"""Timeslots: how many intervals are traded at once; their length adapts, within bounds.
 
 The contract's interval is fixed. What is traded is a run of 1, 2 or 4 of them: short where prices or demand move, long
 where nothing does. A run never crosses the hour it began in, so every division of the day stays a division into
 quarter hours, and it is announced before the gate of its first interval closes.
-
-The control period lengthens while nothing needs attention and falls back at once when something does.
 """
 
 from dataclasses import dataclass
@@ -15,10 +13,6 @@ from node.controller.errors import InvalidRequest
 from node.controller.network import FloatArray
 
 RUNS = (4, 2, 1)
-SHORTEST_PERIOD_S = 0.1
-LONGEST_PERIOD_S = 1.0
-# Doubling a calm period, and falling back at once, is the rule of congestion control turned round.
-GROWTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +88,3 @@ def _is_calm(indicators: tuple[FloatArray, ...], at: int, run: int, volatility_m
         if float(np.ptp(part)) > volatility_max * scale:
             return False
     return True
-
-
-def next_period_s(period_s: float, is_calm: bool) -> float:
-    """Return the next control period: twice as long while calm, the shortest as soon as anything moves.
-
-    Parameters
-    ----------
-    period_s : float
-        The one that just ended.
-    is_calm : bool
-        No setpoint moved, no power ramps, no alarm.
-    """
-    if not is_calm:
-        return SHORTEST_PERIOD_S
-    return min(max(period_s, SHORTEST_PERIOD_S) * GROWTH, LONGEST_PERIOD_S)

@@ -28,15 +28,20 @@ the rest to the house (ANSI C84.1 range A).
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from node.controller.errors import InvalidRequest
 from node.controller.network import FloatArray, IntArray
-from node.controller.powerflow import Feeder, Flow, PhaseLoads, solve
+from node.controller.powerflow import DoesNotConverge, Feeder, Flow, PhaseLoads, solve
+
+BoolArray = NDArray[np.bool_]
 
 # Voltages solved at once: 4e6 complex numbers are 64 MB.
 MOST_VALUES_AT_ONCE = 4_000_000
 # Outside the band a position is as bad as this power per unit of voltage: the band always comes first.
 OUTSIDE_W_PER_PU = 1e12
+# Solar gives way in shares of a twentieth.
+SOLAR_SHARES = np.linspace(0.0, 1.0, 21)
 # Power flow tolerance: a hundredth of the smallest step's effect on a customer.
 TOLERANCE_V = 1e-4
 
@@ -166,7 +171,13 @@ def long_run_share(voltage_share: FloatArray, rebound_ratio: FloatArray | float)
 
 
 def tap_table(
-    feeder: Feeder, loads: PhaseLoads, changer: TapChanger, rebound_ratio: FloatArray | float = 0.0
+    feeder: Feeder,
+    loads: PhaseLoads,
+    changer: TapChanger,
+    rebound_ratio: FloatArray | float = 0.0,
+    *,
+    is_solar: BoolArray | None = None,
+    high_pu: float = np.inf,
 ) -> TapTable:
     """Solve the feeder at every position for every case of the loads.
 
@@ -176,26 +187,69 @@ def tap_table(
         `s_va` (n_loads, n_steps); every load (or injection) is a customer whose voltage counts.
     rebound_ratio : float or float64 (n_loads, 1)
         Of thermostatic loads.
+    is_solar : bool (n_loads,) or None
+        Injections that give way, all by the same share, where somebody would be above `high_pu`: then the source
+        has to deliver what they do not, and `drawn_w` says so.
 
-    Raises
-    ------
-    DoesNotConverge
-        If the feeder cannot carry the loads.
+    Notes
+    -----
+    Where a position cannot carry the loads the voltage collapses: it is 0 there, so no plan will choose it.
     """
     n_steps, positions = loads.s_va.shape[1], changer.positions
-    drawn = np.empty((n_steps, positions.size))
-    low, high = np.empty_like(drawn), np.empty_like(drawn)
+    shape = (n_steps, positions.size)
+    drawn, low, high = np.empty(shape), np.empty(shape), np.empty(shape)
     at_once = max(1, MOST_VALUES_AT_ONCE // (3 * feeder.parent.size * max(n_steps, 1)))
     for first in range(0, positions.size, at_once):
         some = slice(first, first + at_once)
         ratio = changer.ratio_pu(positions[some])
         tiled = replace(loads, s_va=np.repeat(loads.s_va, ratio.size, axis=1))
-        flow = solve(feeder, tiled, TOLERANCE_V, np.tile(ratio, n_steps))
-        v_pu = customer_pu(flow, loads)
-        shape = (n_steps, ratio.size)
-        drawn[:, some] = (flow.source_va().real + _taken_back_w(flow, tiled, rebound_ratio)).reshape(shape)
-        low[:, some], high[:, some] = v_pu.min(axis=0).reshape(shape), v_pu.max(axis=0).reshape(shape)
+        cases = _solved(feeder, tiled, np.tile(ratio, n_steps), rebound_ratio)
+        if is_solar is not None:
+            _curtail(feeder, tiled, np.tile(ratio, n_steps), rebound_ratio, is_solar, high_pu, cases)
+        drawn[:, some], low[:, some], high[:, some] = (c.reshape(n_steps, -1) for c in cases)
     return TapTable(drawn, low, high)
+
+
+def _solved(
+    feeder: Feeder, loads: PhaseLoads, ratio: FloatArray, rebound_ratio: FloatArray | float
+) -> FloatArray:
+    """Return power drawn, lowest and highest voltage of each case, (3, n_cases); zeros where it collapses."""
+    try:
+        flow = solve(feeder, loads, TOLERANCE_V, ratio)
+    except DoesNotConverge:
+        if ratio.size == 1:
+            return np.zeros((3, 1))
+        # Some case has no solution: halve until it is alone.
+        half = ratio.size // 2
+        parts = (slice(0, half), slice(half, None))
+        return np.concatenate(
+            [
+                _solved(feeder, replace(loads, s_va=loads.s_va[:, part]), ratio[part], rebound_ratio)
+                for part in parts
+            ],
+            axis=1,
+        )
+    v_pu = customer_pu(flow, loads)
+    drawn_w = flow.source_va().real + _taken_back_w(flow, loads, rebound_ratio)
+    return np.stack([drawn_w, v_pu.min(axis=0), v_pu.max(axis=0)])
+
+
+def _curtail(
+    feeder: Feeder,
+    loads: PhaseLoads,
+    ratio: FloatArray,
+    rebound_ratio: FloatArray | float,
+    is_solar: BoolArray,
+    high_pu: float,
+    cases: FloatArray,
+) -> None:
+    """Solve again, with ever less solar, the cases in which somebody is too high; write them into `cases`."""
+    for share in SOLAR_SHARES[-2::-1]:
+        over = np.flatnonzero(cases[2] > high_pu)
+        if not over.size:
+            return
+        s_va = np.where(is_solar[:, None], loads.s_va[:, over] * share, loads.s_va[:, over])
+        cases[:, over] = _solved(feeder, replace(loads, s_va=s_va), ratio[over], rebound_ratio)
 
 
 def customer_pu(flow: Flow, loads: PhaseLoads) -> FloatArray:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from node.controller.network import FloatArray, IntArray, sum_by
 from node.controller.powerflow import Feeder, Flow, PhaseLoads, solve
@@ -28,7 +29,7 @@ class Wires:
         Q/P of what the device draws.
     impedance_share, current_share, rebound_ratio : float64 (n_terminals, 1)
         Of loads: ZIP shares, and τ/τ_r of thermostats (see `voltage`).
-    n_devices : int
+    is_solar : bool (n_devices,)
     """
 
     feeder: Feeder
@@ -42,7 +43,12 @@ class Wires:
     impedance_share: FloatArray
     current_share: FloatArray
     rebound_ratio: FloatArray
-    n_devices: int
+    is_solar: NDArray[np.bool_]
+
+    @property
+    def n_devices(self) -> int:
+        """Number of devices."""
+        return int(self.is_solar.size)
 
     def at_any_voltage(self, p_w: FloatArray) -> PhaseLoads:
         """Return powers that do not depend on voltage, as measured, as loads of the feeder.
@@ -74,9 +80,9 @@ class Wires:
         v = v_pu[self.device]
         return self.mean((z * v + i) * v + 1.0 - z - i)
 
-    def solve(self, p_w: FloatArray, source_pu: FloatArray | float) -> tuple[Flow, FloatArray]:
-        """Solve for measured powers; return the flow and the voltage at every terminal, (n_terminals, n_cases)."""
-        flow = solve(self.feeder, self.at_any_voltage(p_w), TOLERANCE_V, source_pu)
+    def solve(self, loads: PhaseLoads, source_pu: FloatArray | float) -> tuple[Flow, FloatArray]:
+        """Solve for loads; return the flow and the voltage at every terminal, (n_terminals, n_cases)."""
+        flow = solve(self.feeder, loads, TOLERANCE_V, source_pu)
         return flow, np.abs(flow.v_v[self.bus, self.phase]) / self.rated_v
 
     def mean(self, terminal: FloatArray) -> FloatArray:

@@ -73,8 +73,14 @@ class Clearing:
         """How many prices a round has."""
         return 1 if self._zoning is None else self._zoning.tree.n_nodes
 
-    def clear(self, round_number: int, intervals: Sequence[int]) -> None:
-        """Clear one round of each interval that has not been cleared yet, all in one transaction."""
+    def clear(self, round_number: int, intervals: Sequence[int], cut_zones: int = 0) -> None:
+        """Clear one round of each interval that has not been cleared yet, all in one transaction.
+
+        Parameters
+        ----------
+        cut_zones : int
+            Bit z is set where zone z is cut off from its parent: an island clears among its own members.
+        """
         cleared: list[tuple[int, Selection, ZonalResult, _Filled]] = []
         next_sequence = self._book.next_sequence()
         with self._store.begin() as connection:
@@ -89,9 +95,9 @@ class Clearing:
                 if interval in done:
                     continue
                 selection = self._book.select(interval)
-                result = self._clear(connection, interval, selection.orders)
+                result = self._clear(connection, interval, selection.orders, cut_zones)
                 filled = _Filled.of(selection, result, self._fee)
-                self._record(connection, interval, round_number, selection, result, filled)
+                self._record(connection, interval, round_number, selection, result, filled, cut_zones)
                 cleared.append((interval, selection, result, filled))
         for interval, selection, _result, filled in cleared:
             self._book.close_round(interval, next_sequence)
@@ -103,12 +109,14 @@ class Clearing:
                 RoundCleared(interval, round_number, result.volume_milli_wh, result.prices_micro_per_kwh),
             )
 
-    def _clear(self, connection: Connection, interval: int, chosen: OrderArrays) -> ZonalResult:
+    def _clear(
+        self, connection: Connection, interval: int, chosen: OrderArrays, cut_zones: int
+    ) -> ZonalResult:
         """Clear beside what earlier rounds traded."""
         if self._zoning is None:
             return clear(chosen, self._fee)
         traded = self._zoning.net_export(positions_milli_wh(connection, interval))
-        return clear(chosen, self._fee, self._zoning, traded)
+        return clear(chosen, self._fee, self._zoning.without(cut_zones), traded)
 
     def _record(
         self,
@@ -118,6 +126,7 @@ class Clearing:
         selection: Selection,
         result: ZonalResult,
         filled: "_Filled",
+        cut_zones: int,
     ) -> None:
         where = {"interval": interval, "round": round_number}
         connection.execute(
@@ -129,6 +138,7 @@ class Clearing:
                 "volume_milli_wh": result.volume_milli_wh,
                 "next_sequence": self._book.next_sequence(),
                 "book_root": book_root(connection, selection.sequence),
+                "cut_zones": cut_zones,
             },
         )
         connection.execute(

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from devices.parameters import FleetParameters
 from node.controller.control_plan import plan_control
-from node.controller.microgrid import MicrogridTerms, lay_out
+from node.controller.microgrid import MicrogridTerms, first_states, lay_out
 from node.controller.network import CapacityTree
 from node.errors import Permanent
 from node.hub.dispatch_clock import timeline
-from node.hub.dispatch_islands import IslandRun, first_states
+from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_racks import RackControl, RackRun
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_ride import RideRun, RideTerms

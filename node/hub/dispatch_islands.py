@@ -15,13 +15,21 @@ from devices.specification import Priority
 from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller import election
 from node.controller.control_plan import ControlPlan
-from node.controller.microgrid import NEVER_MS, Microgrid, MicrogridState, Phase, plan_hours, usable_wh
+from node.controller.decision import Decision
+from node.controller.microgrid import (
+    NEVER_MS,
+    Microgrid,
+    MicrogridState,
+    Phase,
+    plan_hours,
+    stopped,
+    usable_wh,
+)
 from node.controller.microgrid_decision import IslandOrders
 from node.controller.microgrid_detection import detect, drift
 from node.controller.microgrid_pickup import sequence
 from node.controller.microgrid_reconnection import (
     ENTER_SERVICE_S,
-    TURNING_HZ,
     GridWatch,
     Terminal,
     angle_between_deg,
@@ -75,8 +83,8 @@ class IslandRun:
             for grid, state in zip(grids, states, strict=True)
         ]
         self._cut_s = [0.0 for _ in grids]
-        self._wanted_wh = np.zeros((len(grids), N_CLASSES))
-        self._served_wh = np.zeros((len(grids), N_CLASSES))
+        self._served_wh = [np.zeros(grid.loads.size) for grid in grids]
+        self._unserved_wh = [np.zeros(grid.loads.size) for grid in grids]
         self.incidents: list[Incident] = []
 
     # -------------------------------------------------------------- what the controller asks
@@ -128,6 +136,14 @@ class IslandRun:
             is_shed[np.setdiff1d(grid.loads, np.r_[state.on, waiting].astype(np.int64))] = True
         return IslandOrders(is_inside, is_dark, is_shed, is_waiting, node)
 
+    def formed(self, fleet: FleetState, decision: Decision) -> FleetState:
+        """Return the fleet with forming storages at their power: a voltage source has no ramp."""
+        p_w = fleet.p_w.copy()
+        for grid, state in zip(self._grids, self.states, strict=True):
+            if state.is_cut and state.has_voltage:
+                p_w[grid.storages] = decision.granted_w[grid.storages]
+        return replace(fleet, p_w=p_w)
+
     def v_pu(self) -> FloatArray:
         """Return the voltage that islands give their devices, (n_devices,); 1 for all others."""
         v_pu = np.ones(self._plan.params.n_devices)
@@ -157,34 +173,37 @@ class IslandRun:
                 if not (state.is_cut and self._happens(k, at_ms, input_step, inputs, fleet)):
                     break
             if before.has_voltage and not self.states[k].has_voltage:
-                fleet = _stopped(fleet, grid.devices)
+                fleet = stopped(fleet, grid.devices)
         return fleet
 
     def add_step(self, now_ms: int, dt_ms: int, fleet: FleetState, flows: StepFlows) -> None:
         """Enter one step of the fleet: voltage and frequency, and who was served."""
-        params = self._plan.params
         at_ms = self._start_s * 1_000 + now_ms
         for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True)):
             if not state.is_cut:
                 continue
             self._cut_s[k] += dt_ms / 1_000
-            klass = params.priority[grid.loads]
-            served, unserved = flows.sink_wh[grid.loads], flows.unserved_wh[grid.loads]
-            self._served_wh[k] += sum_by(klass, served, N_CLASSES)
-            self._wanted_wh[k] += sum_by(klass, served + unserved, N_CLASSES)
+            self._served_wh[k] += flows.sink_wh[grid.loads]
+            self._unserved_wh[k] += flows.unserved_wh[grid.loads]
             self.states[k] = self._voltage[k].step(state, at_ms, dt_ms, fleet, flows)
 
     def outcomes(self, fleet: FleetState) -> tuple[IslandOutcome, ...]:
         """Return what each microgrid that was cut off did."""
-        return tuple(
-            IslandOutcome(
-                grid.name, state.phase, state.leader, state.term, self._cut_s[k],
-                self._wanted_wh[k], self._served_wh[k], usable_wh(grid, self._plan.params, fleet),
-                tuple(self._voltage[k].samples),
-            )
-            for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True))
-            if self._cut_s[k] > 0.0
-        )  # fmt: skip
+        params, found = self._plan.params, []
+        for k, (grid, state) in enumerate(zip(self._grids, self.states, strict=True)):
+            if self._cut_s[k] <= 0.0:
+                continue
+            klass = params.priority[grid.loads]
+            served = sum_by(klass, self._served_wh[k], N_CLASSES)
+            wanted = served + sum_by(klass, self._unserved_wh[k], N_CLASSES)
+            left_wh = usable_wh(grid, params, fleet)
+            found.append(
+                IslandOutcome(
+                    grid.name, state.phase, state.leader, state.term, self._cut_s[k], wanted, served, left_wh,
+                    tuple(self._voltage[k].samples),
+                )
+            )  # fmt: skip
+        return tuple(found)
 
     def _happens(self, k: int, at_ms: int, input_step: int, inputs: FleetInputs, fleet: FleetState) -> bool:
         """Do the next thing that is due; return whether there was any."""
@@ -226,7 +245,7 @@ class IslandRun:
             since_ms=at_ms,
             due_ms=at_ms + round(trip.at_s * 1_000),
             terms=self.states[k].terms,
-            lost_ms=at_ms,
+            began_ms=at_ms,
             pending=f"{trip.cause.name.lower().replace('_', ' ')} after {trip.at_s:.2f} s",
         )
 
@@ -282,6 +301,7 @@ class IslandRun:
             lasts = service.is_on[:, : min(2, service.is_on.shape[1])].all(axis=1) & (demand_w[:, 0] > 0)
             if lasts.any() and sun_w[0] > 0.0:
                 self._tell(IncidentKind.BLACK_START, k, at_ms, f"sun {sun_w[0] / 1e3:.1f} kW")
+                self.states[k] = replace(state, began_ms=at_ms)
                 self._elect(k, at_ms)
             return
         if not now_on.any() and np.any(demand_w[:, 0] > 0):
@@ -328,10 +348,10 @@ class IslandRun:
         )
         if state.phase is Phase.FORMING and not later:
             changed = replace(changed, phase=Phase.ISLANDED, since_ms=at_ms)
-            after_s = (at_ms - state.lost_ms) / 1_000
+            after_s = (at_ms - state.began_ms) / 1_000
             self._tell(
                 IncidentKind.ISLAND_FORMED, k, at_ms,
-                f"{len(changed.on)} loads on, {after_s:.1f} s after the supply was lost",
+                f"{len(changed.on)} loads on after {after_s:.1f} s",
             )  # fmt: skip
         self.states[k] = changed
 
@@ -366,7 +386,6 @@ class IslandRun:
             )  # fmt: skip
             return
         turning_hz = frequency_to_turn_hz(inside, outside) - outside.f_hz
-        assert abs(turning_hz) <= TURNING_HZ + 1e-9
         self._voltage[k].set_hz = grid.nominal_hz + turning_hz
         self.states[k] = replace(state, due_ms=at_ms + PERIOD_MS)
 
@@ -378,29 +397,3 @@ class IslandRun:
 
     def _tell(self, kind: IncidentKind, k: int, at_ms: int, what: str) -> None:
         self.incidents.append(Incident(kind, at_ms / 1_000, f"{self._grids[k].name}: {what}"))
-
-
-def _stopped(fleet: FleetState, devices: IntArray) -> FleetState:
-    """Return the fleet with nothing flowing at some terminals: without voltage there is nothing to ramp."""
-    p_w, main_p_w = fleet.p_w.copy(), fleet.main_p_w.copy()
-    p_w[devices] = 0.0
-    main_p_w[devices] = 0.0
-    return replace(fleet, p_w=p_w, main_p_w=main_p_w)
-
-
-def first_states(grids: tuple[Microgrid, ...]) -> tuple[MicrogridState, ...]:
-    """Return the states before the first interval: connected."""
-    return tuple(MicrogridState() for _ in grids)
-
-
-def served_pu(
-    grid: Microgrid, state: MicrogridState, account_of_device: IntArray, load_share_pu: NDArray[np.float64],
-    n_accounts: int,
-) -> NDArray[np.float64]:  # fmt: skip
-    """Return the share of each account's load that an island serves, (n_accounts,); 1 outside."""
-    on = np.zeros(account_of_device.size, np.bool_)
-    on[list(state.on) + [row for row, _ in state.waiting]] = True
-    inside = grid.loads
-    total = sum_by(account_of_device[inside], load_share_pu[inside], n_accounts)
-    served = sum_by(account_of_device[inside], load_share_pu[inside] * on[inside], n_accounts)
-    return np.where(total > 0, served / np.where(total > 0, total, 1.0), 1.0)

@@ -40,6 +40,8 @@ class GridEvent:
     direction : Direction
     members : bool (n_devices,) or None
         Units that take part; None: every storage.
+    cap_w : float or None
+        Peak shaving: only what the whole plant would import beyond this is asked for, `requested_w` at most.
     """
 
     name: str
@@ -48,6 +50,7 @@ class GridEvent:
     requested_w: float
     direction: Direction = Direction.UP
     members: BoolArray | None = None
+    cap_w: float | None = None
 
     def __post_init__(self) -> None:
         if not self.end_s > self.start_s:
@@ -56,6 +59,8 @@ class GridEvent:
             )
         if not (self.requested_w > 0 and np.isfinite(self.requested_w)):
             raise ValueError(f"grid event {self.name}: requests {self.requested_w} W, need > 0")
+        if self.cap_w is not None and not (self.cap_w >= 0 and self.direction is Direction.UP):
+            raise ValueError(f"grid event {self.name}: caps import at {self.cap_w} W, need >= 0, upwards")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 | phase | how long a step is | what happens |
 |---|---|---|
+| islanding | 10 ms, one firmware step | as a burst, for two seconds after a supply was lost (`dispatch_ride`) |
 | burst | 100 ms, the controller's period | measure, decide, send what changed, firmware, devices |
 | coast | to the next stop or renewal | the same code; setpoints are trimmed to the milliwatt first |
 
-A burst begins at every stop (new inputs, grid event, failure, takeover) and whenever a decision moves a setpoint by
-more than a small deadband; it ends when no setpoint moved and no power ramped in the last period. No storage can
-reach a bound inside a coast: its power was promised by `deliverable_w` for longer than the coast lasts.
+So the control period adapts between 10 ms and the lease's renewal (200 s), at once in both directions. A burst begins
+at every stop (new inputs, grid event, failure, takeover) and whenever a decision moves a setpoint by more than a small
+deadband; it ends when no setpoint moved and no power ramped in the last period. No storage can reach a bound inside a
+coast: its power was promised by `deliverable_w` for longer than the coast lasts.
 """
 
 from dataclasses import replace
@@ -21,7 +23,8 @@ from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
 from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
-from node.controller.decision import Call, Decision, KeptOff, Period, decide, no_decision
+from node.controller.decision import Decision, KeptOff, Period, decide, no_decision
+from node.controller.grid_events import Call
 from node.controller.microgrid_decision import decide_with_islands
 from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
@@ -49,6 +52,7 @@ DEADBAND_PU = 1e-3
 DEADBAND_W = 0.05
 LIMIT_DEADBAND_W = 1.0
 TRIM_W = 0.01
+OFF_REASONS = (Reason.NO_VOLTAGE, Reason.SHED, Reason.PICK_UP)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -183,6 +187,9 @@ class IntervalRun:
         self._decision = decision
         self.ledger.add_decision(decision)
         change = _change_w(decision.setpoint_w, self._setpoint_w)
+        # Zero for another reason is news: dark, waiting for its turn, or shed.
+        is_retold = np.isin(decision.reason, OFF_REASONS) & (decision.reason != self._reason)
+        change = np.where(is_retold, np.inf, change)
         has_moved = change > self._deadband_w
         is_coast = self._is_settled and not has_moved.any()
         is_changed = change > TRIM_W if is_coast else has_moved
@@ -225,9 +232,11 @@ class IntervalRun:
 
     def _decide(self, period: Period) -> Decision:
         orders = None if self._islands is None else self._islands.orders()
-        if orders is None:
+        if self._islands is None or orders is None:
             return decide(self._plan, period)
-        return decide_with_islands(self._plan, period, orders)
+        decision = decide_with_islands(self._plan, period, orders)
+        self._fleet = self._islands.formed(self._fleet, decision)
+        return decision
 
     def _wait(self, now_ms: int, stop_ms: int) -> int:
         """Let devices go on alone: nobody commands."""
@@ -306,7 +315,7 @@ class IntervalRun:
                 params, fleet, inputs, min(max(horizon_s, SHORTEST_STEP_S), LONGEST_STEP_S)
             )
             members = params.is_storage if event.members is None else event.members
-            calls.append(Call(event.direction * event.requested_w, members, low, high))
+            calls.append(Call(event.direction * event.requested_w, members, low, high, event.cap_w))
         self._calls = tuple(calls)
 
     def _is_late(self, inputs: FleetInputs, left_s: float) -> BoolArray:

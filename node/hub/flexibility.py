@@ -57,6 +57,7 @@ class PlannedEvent:
     devices: NDArray[np.bool_]
     is_dispatched: bool = True  # the controller shares it as power; a frequency service answers by itself
     split: str = CONTRACT
+    cap_w: float | None = None  # peak shaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def planned_events(
                 event.baseline,
                 tuple((chosen + first_account).tolist()),
                 is_storage & np.isin(account_of_device, chosen),
+                cap_w=event.cap_w,
             )
         )
     return tuple(result)
@@ -140,6 +142,7 @@ class Flexibility:
                 float(self._grid.end_s(event.last)),
                 event.requested_w,
                 members=event.devices,
+                cap_w=event.cap_w,
             )
             for event in self._events
             if event.is_dispatched and event.first <= interval <= event.last

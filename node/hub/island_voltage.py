@@ -13,6 +13,7 @@ from node.controller.microgrid_pickup import DECAY_S, inrush_w
 from node.hub.island_records import IslandSample
 
 FINE_MS = 10
+SAMPLE_MS = 100  # shorter steps share a sample
 # Longer steps than this are coasts: nothing moves in them.
 COAST_MS = 1_000
 # Mixed household load (IEEE Task Force on Load Representation, 1993): power factor 0.95.
@@ -28,8 +29,12 @@ class IslandVoltage:
     ) -> None:
         self._grid, self._params = grid, params
         self._forming = grid.storages[is_healthy[grid.storages]]
+        self._others = np.concatenate((grid.loads, grid.suns))
         self._droop: DroopIsland | None = None
         self._state: DroopState | None = None
+        self._told_w: NDArray[np.float64] | None = None
+        self._seen_f: list[float] = []
+        self._seen_v: list[float] = []
         self.set_hz = state.f_hz if state.phase is Phase.SYNCHRONISING else grid.nominal_hz
         self.samples: list[IslandSample] = []
 
@@ -48,7 +53,7 @@ class IslandVoltage:
         """Follow a step of the fleet that began at `at_ms`; return the state with what the bus shows at its end."""
         grid = self._grid
         if not state.has_voltage or not self._forming.size:
-            self._state = None
+            self._state = self._told_w = None
             if state.phase is Phase.DARK:
                 self._sample(at_ms + dt_ms, state.phase, [0.0], [0.0], 0.0, fleet)
             return state
@@ -57,16 +62,22 @@ class IslandVoltage:
                 self._params.p_discharge_max_w[self._forming], grid.nominal_hz, FINE_MS / 1_000
             )
         hours = dt_ms / 3.6e6
-        others = np.concatenate((grid.loads, grid.suns))
-        net_w = -float(flows.terminal_wh[others].sum()) / hours
+        net_w = -float(flows.terminal_wh[self._others].sum()) / hours
         reactive_var = REACTIVE_PER_ACTIVE * float(-flows.terminal_wh[grid.loads].sum()) / hours
-        set_w = fleet.p_w[self._forming]
+        now_w = fleet.p_w[self._forming]
+        # Until the leader's next period inverters run on what they were told before; droop carries the difference.
+        set_w = now_w if self._told_w is None or dt_ms > COAST_MS else self._told_w
+        self._told_w = now_w
         if self._state is None:
             self._state = at_rest(self._droop, set_w, net_w, reactive_var, self.set_hz)
         rows = np.array([row for row, _ in state.recent], np.int64)
         picked_w = flows.sink_wh[rows] / hours
         f_hz, v_pu, load_w = self._follow(state, at_ms, dt_ms, set_w, net_w, reactive_var, picked_w)
-        self._sample(at_ms + dt_ms, state.phase, f_hz, v_pu, load_w, fleet)
+        self._seen_f += f_hz
+        self._seen_v += v_pu
+        if (at_ms + dt_ms) % SAMPLE_MS == 0 or dt_ms >= SAMPLE_MS:
+            self._sample(at_ms + dt_ms, state.phase, self._seen_f, self._seen_v, load_w, fleet)
+            self._seen_f, self._seen_v = [], []
         turned = 360.0 * (f_hz[-1] - grid.nominal_hz) * dt_ms / 1_000
         recent = tuple((row, at) for row, at in state.recent if at_ms + dt_ms - at < 1_000 * 5 * DECAY_S)
         return replace(
@@ -86,7 +97,7 @@ class IslandVoltage:
         since_s = np.array([at for _, at in state.recent], np.float64) / 1_000
         f_hz, v_pu, load_w = [], [], net_w
         for ms in range(at_ms, at_ms + dt_ms, FINE_MS):
-            load_w = net_w + inrush_w(picked_w, since_s, ms / 1_000)
+            load_w = net_w + inrush_w(picked_w, since_s, ms / 1_000) if picked_w.size else net_w
             self._state = advanced(self._droop, self._state, set_w, load_w, reactive_var, self.set_hz)
             f_hz.append(self._state.f_hz)
             v_pu.append(self._state.v_pu)

@@ -31,6 +31,7 @@ def replay(connection: Connection) -> tuple[int, Difference | None]:
             row.next_sequence,
             tuple(price if row.volume_milli_wh else None for price in told[(row.interval, row.round)]),
             filled.get((row.interval, row.round), {}),
+            row.cut_zones,
         )
         for row in held
     ]

@@ -193,7 +193,11 @@ class Trading:
 
     def _hash(self, order: Order) -> bytes:
         if not self._policy.is_signed:  # nobody signs it, so any name will do, and this one costs little
-            return hashlib.blake2b(repr(order).encode(), digest_size=32).digest()
+            fields = (
+                f"{order.account} {order.epoch} {order.is_buy:d} {order.lane} {order.first} {order.last} "
+                f"{order.quantity_milli_wh} {order.limit_micro_per_kwh}"
+            )
+            return hashlib.blake2b(fields.encode(), digest_size=32).digest()
         try:
             return typed_data.order_hash(self._domain, order)
         except typed_data.BadMessage:
@@ -246,6 +250,13 @@ class Trading:
             raise OrderRefused(
                 RefusalReason.TOO_EARLY,
                 f"interval {order.last} is too far ahead: up to {moment.furthest} today",
+            )
+        head, tail = self._schedule.slot_of(order.first), self._schedule.slot_of(order.last)
+        if head.start != order.first or tail.stop != order.last + 1:
+            raise OrderRefused(
+                RefusalReason.TIMESLOT,
+                f"intervals {order.first}..{order.last} cut a timeslot: the first is traded in "
+                f"{head.start}..{head.stop - 1}, the last in {tail.start}..{tail.stop - 1}",
             )
         for interval in range(order.first, order.last + 1):
             if self._book.is_closed(interval, order.account, order.lane):

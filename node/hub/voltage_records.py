@@ -20,12 +20,14 @@ class TapReason(IntEnum):
     TOO_LOW = 1
     TOO_HIGH = 2
     LOADS_RISE = 3
+    LETS_SUN_THROUGH = 4
 
 
 _SENTENCES = {
     TapReason.SAVES: "saves {watts:.0f} W, rebound counted, with {node} lowest at {v:.4f} pu",
     TapReason.TOO_LOW: "{node} would be at {v:.4f} pu, too near the lower limit",
     TapReason.TOO_HIGH: "{node} would be at {v:.4f} pu, too near the upper limit",
+    TapReason.LETS_SUN_THROUGH: "lets {watts:.0f} W of sun through that {node} at its upper limit held back",
     TapReason.LOADS_RISE: "loads rise: switchings are kept for the hours that need them",
 }
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
-from node.report.voltage import WHY_PAID_LESS
+from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
+from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
 
-DEFINITIONS: Mapping[str, str] = RACK_DEFINITIONS | {
+DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **TIMESLOT_DEFINITIONS} | {
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
     "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
     "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",
@@ -24,15 +25,16 @@ DEFINITIONS: Mapping[str, str] = RACK_DEFINITIONS | {
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
-    "Saved by voltage": "Energy that loads drew less, minus what their thermostats still have to catch up at the "
-    "end, plus what transformer and lines lost less, against a second run of the same day with the taps at home.",
+    "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
+    "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
+    "reference keeps its supply: on a day with an outage a saving says little.",
+    **VOLTAGE_DEFINITIONS,
     "Gains from trade": "sum of bought x limit - sold x limit over all fills, and who has them: buyers limit - price - "
     "fee, sellers price - fee - limit, the operator its fee, the grid account rent and grid fees. The best possible is "
     "a bound that no exchange of the same orders can exceed: at any prices, what all would gain by trading freely at "
     "them and every edge by carrying all it can.",
     "Concentration (HHI)": "sum of squared shares of what was sold (bought), by account: 1 is one seller alone.",
     "Budget gap": "What members received for fills plus what operator and grid account got; exact integers.",
-    "Saved by a customer": WHY_PAID_LESS,
     "Grid fees, congestion rent": "In a network auction buyers pay more than sellers receive where energy crosses "
     "edges: the fee of each edge times the energy, and the rest of the difference of its ends' prices, which only a "
     "full edge has. Both go to the grid account.",

@@ -53,6 +53,8 @@ def own_use(by_kind: dict[str, dict[str, queries.FloatArray]]) -> OwnUse:
     source, load = np.zeros_like(some), np.zeros_like(some)
     charged, discharged, lost = np.zeros_like(some), np.zeros_like(some), 0.0
     for kind, columns in by_kind.items():
+        if kind == "tie":
+            continue
         source = source + columns["source_wh"]
         if kind not in STORAGE_KINDS:
             load = load + columns["sink_wh"]

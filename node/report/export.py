@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Table, select
 from node.store import tables_chain as c
 from node.store import tables_devices as d
 from node.store import tables_frequency as f
+from node.store import tables_islands as i
 from node.store import tables_market as m
 from node.store import tables_racks as r
+from node.store import tables_timeslots as t
 from node.store import tables_voltage as v
 
 EXPORTED: tuple[Table, ...] = (
@@ -46,9 +48,13 @@ EXPORTED: tuple[Table, ...] = (
     d.incidents,
     d.loans,
     d.reference_intervals,
+    i.island_intervals,
+    i.island_services,
+    i.island_samples,
     r.overloads,
     r.transfers,
     r.debts,
+    t.timeslots,
     f.frequency_intervals,
     f.frequency_members,
     f.frequency_steps,

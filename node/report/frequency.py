@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 MS_PER_S = 1_000
 PPM = 1e6
 PICTURE_S = 60  # a day is drawn by the minute
+FIRST_S = 60  # of an incident are shown until somebody zooms out
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,14 @@ def _figures(connection: Connection, scenario: Scenario, event: Any) -> ServiceF
         )
     ]
     delivered, asked = telemetry_milli_wh(connection, intervals, numbers)
-    is_record = ~steps["is_incident"].astype(bool)
+    is_record = ~steps["is_incident"].astype(bool) & (steps["asked_w"] != 0.0)
     error = np.abs(steps["given_w"] - steps["asked_w"])[is_record] / max(reserved_w, 1.0)
     length = steps["length_ms"][is_record]
     f0 = scenario.frequency.area.f0_hz
     f = f0 + steps["deviation_hz"]
-    incident = next((one for one in scenario.frequency.incidents), None) if (~is_record).any() else None
+    incident = (
+        next((one for one in scenario.frequency.incidents), None) if steps["is_incident"].any() else None
+    )
     alone = None if incident is None else f0 + float(_alone_hz(area_of(scenario), incident.loss_pu).min())
     inside = frequency_intervals.c.interval.between(event.first, event.last)
     after = range(event.last + 1, event.last + 1 + RECOVERY_S // scenario.interval_s)
@@ -207,31 +210,27 @@ def _alone_hz(area: Area, loss_pu: float, length_s: float = 60.0, step_s: float 
 
 
 def lines(services: tuple[ServiceFigures, ...]) -> list[tuple[str, str]]:
-    """Return the figures as name and text, for terminal and report alike."""
-    found = []
-    for one in services:
-        found.append((f"frequency service {one.name}", _held(one)))
-        if one.alone_hz is not None and one.lowest_hz is not None:
-            found.append(("  nadir", f"{one.lowest_hz:.3f} Hz ({one.alone_hz:.3f} Hz without the swarm)"))
-        found.append(
-            ("  delivered", f"{one.delivered_wh / 1e3:.2f} of {one.asked_wh / 1e3:.2f} kWh asked for")
+    """Return one line per service, as name and text, for terminal and report alike."""
+    return [(f"frequency service {one.name}", "; ".join(_facts(one))) for one in services]
+
+
+def _facts(one: ServiceFigures) -> list[str]:
+    facts = [f"{one.reserved_w / 1e3:.1f} kW of {len(one.members)} members"]
+    if one.alone_hz is not None and one.lowest_hz is not None:
+        facts.append(f"nadir {one.lowest_hz:.3f} Hz ({one.alone_hz:.3f} Hz without the swarm)")
+    facts.append(f"{one.delivered_wh / 1e3:.2f} of {one.asked_wh / 1e3:.2f} kWh asked for delivered")
+    if one.largest_error_pu is not None and one.mean_error_pu is not None:
+        facts.append(f"tracking error {one.mean_error_pu:.2%} of rated, {one.largest_error_pu:.2%} at most")
+    facts.append(f"reserves violated: {one.reserve_violations or 'never'}")
+    if one.score is not None:
+        facts.append(f"score {one.score:.3f}")
+    if one.recovered_wh is not None and one.bought_back_milli_wh is not None:
+        bought = one.bought_back_milli_wh / MILLI_WH_PER_KWH
+        facts.append(
+            f"afterwards storages gained {one.recovered_wh / 1e3:.2f} kWh, their owners bought {bought:.2f} kWh"
         )
-        if one.largest_error_pu is not None and one.mean_error_pu is not None:
-            text = f"{one.mean_error_pu:.2%} of rated on average, {one.largest_error_pu:.2%} at most"
-            found.append(("  tracking error", text))
-        found.append(("  reserves violated", f"{one.reserve_violations or 'never'}"))
-        if one.score is not None:
-            found.append(("  score", f"{one.score:.3f}"))
-        if one.recovered_wh is not None and one.bought_back_milli_wh is not None:
-            bought = one.bought_back_milli_wh / MILLI_WH_PER_KWH
-            text = f"storages gained {one.recovered_wh / 1e3:.2f} kWh in two hours, {bought:.2f} kWh bought by orders"
-            found.append(("  recovery", text))
-        found.append(("  revenue", _revenue(one)))
-    return found
-
-
-def _held(one: ServiceFigures) -> str:
-    return f"{one.reserved_w / 1e3:.1f} kW of {len(one.members)} members"
+    facts.append(_revenue(one))
+    return facts
 
 
 def _revenue(one: ServiceFigures) -> str:
@@ -344,7 +343,7 @@ def _incident(scenario: Scenario, one: ServiceFigures, steps: Mapping[str, Float
             _line("given", at_s.tolist(), (steps["given_w"][is_incident] / 1e3).tolist(), ORANGE, "y2"),
         ],
         "Hz",
-        {"title": {"text": "s after the loss"}},
+        {"title": {"text": "s after the loss"}, "range": [-1, FIRST_S]},
     )
 
 
@@ -360,5 +359,11 @@ def _line(
 
 
 def _with_power(title: str, data: list[dict[str, Any]], left: str, time_axis: Mapping[str, Any]) -> Figure:
-    right = {"title": {"text": "kW injected"}, "overlaying": "y", "side": "right", "showgrid": False}
+    right = {
+        "title": {"text": "kW injected"},
+        "overlaying": "y",
+        "side": "right",
+        "showgrid": False,
+        "tickmode": "auto",
+    }
     return figure(title, data, xaxis=dict(time_axis), yaxis={"title": {"text": left}}, yaxis2=right)

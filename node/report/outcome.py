@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from market import auction, network_auction
 from market.kpis_fairness import hhi
-from market.kpis_money import Surplus, surplus, welfare_share
+from market.kpis_money import PriceRange, Surplus, price_range, surplus, welfare_share
 from market.network_auction_tree import MarketTree, lay_out, subtree_sums
 from market.orders import OrderArrays
 from market.units import PICO_PER_CREDIT
@@ -33,6 +33,8 @@ class Outcome:
         Welfare over the bound that no exchange of the same orders can exceed; 1 is proved optimal.
     sellers_hhi, buyers_hhi : float | None
         Concentration of what was sold and bought, by account.
+    prices : PriceRange | None
+        At which anything was bought, before the fee.
     budget_gap_pico : int
         What members received for fills plus what operator and grid account got: zero.
     """
@@ -41,6 +43,7 @@ class Outcome:
     welfare_share: float | None
     sellers_hhi: float | None
     buyers_hhi: float | None
+    prices: PriceRange | None
     budget_gap_pico: int
 
 
@@ -71,6 +74,10 @@ def outcome(connection: Connection, span: range, fee_micro_per_kwh: int) -> Outc
         welfare_share(achieved, bound),
         hhi([float(v) for v in by_side[False].values()]),
         hhi([float(v) for v in by_side[True].values()]),
+        price_range(
+            [row.price_micro_per_kwh for row in found if row.is_buy],
+            [row.quantity_milli_wh for row in found if row.is_buy],
+        ),
         sum(row.amount_pico for row in found) + split.operator_pico + split.grid_pico,
     )
 
@@ -90,7 +97,8 @@ def _against_the_bound(
         seen = book.select(row.interval, before=row.next_sequence)
         got = filled.get((row.interval, row.round), {})
         fill = np.array([got.get(number, 0) for number in seen.sequence.tolist()], np.int64)
-        zone, tree, flows = _network(zoning, seen.orders, fill, traded, row.interval)
+        here = None if zoning is None else zoning.without(row.cut_zones)
+        zone, tree, flows = _network(here, seen.orders, fill, traded, row.interval)
         achieved += achieved_pico(seen.orders, fill, fee, flows, tree)
         bound += bound_pico(seen.orders, zone, _prices(seen.orders, zone, fee, tree), fee, tree)
         book.close_round(row.interval, row.next_sequence)

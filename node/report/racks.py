@@ -12,6 +12,8 @@ from node.store.tables_devices import incidents
 from node.store.tables_market import accounts, participants
 from node.store.tables_racks import debts, overloads, transfers
 
+# A report shows the largest; table transfers.csv has all.
+MOST_TRANSFERS = 30
 TRANSFER_HEADS = ("time", "from", "to", "given Wh", "arrived Wh", "loss", "why")
 INCIDENT_HEADS = ("time", "what happened")
 _INCIDENTS = {
@@ -166,13 +168,26 @@ def tables(
 ) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """Return the report's tables by caption; none where nothing happened."""
     found: dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]] = {}
+    moved = transfer_rows(connection, span, zone)
     for caption, heads, rows in (
         ("Supply and control", INCIDENT_HEADS, incident_rows(connection, span, zone)),
-        ("Power moved over ties", TRANSFER_HEADS, transfer_rows(connection, span, zone)),
+        (_transfers_caption(len(moved)), TRANSFER_HEADS, _largest(moved)),
     ):
         if rows:
             found[caption] = heads, rows
     return found
+
+
+def _transfers_caption(count: int) -> str:
+    rest = f" (the {MOST_TRANSFERS} largest of {count}; all in tables/transfers.csv)"
+    return "Power moved over ties" + (rest if count > MOST_TRANSFERS else "")
+
+
+def _largest(moved: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the rows that moved most, in order of time."""
+    given = [float(row[3].replace(",", "")) for row in moved]
+    kept = sorted(sorted(range(len(moved)), key=lambda k: -given[k])[:MOST_TRANSFERS])
+    return [moved[k] for k in kept]
 
 
 def clock(unix_s: float, zone: ZoneInfo, form: str = "%H:%M") -> str:

@@ -4,26 +4,29 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, func, select
 
 from market.kpis_energy import EnergyBook, OwnUse, Peaks, autarky, emissions_g, peaks
 from market.kpis_fairness import gini, jain
 from market.kpis_money import (
+    PriceRange,
     imbalance_share,
+    market_bills_pico,
     savings_pico,
     share_not_worse_off,
     supplier_only_bills_pico,
     traded_volume_ratio,
 )
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
 from node.report.silent_meters import SilentMeter, silent_meters
+from node.report.timeslots import TimeslotFigures, timeslot_figures
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -89,8 +92,7 @@ class Summary:
     n_orders: int
     n_fills: int
     n_trades: int
-    price_low_micro_per_kwh: int | None
-    price_high_micro_per_kwh: int | None
+    prices: PriceRange | None
     traded_volume_ratio: float | None
     imbalance_share: float | None
     curtailed_wh: Mapping[str, float]
@@ -103,6 +105,7 @@ class Summary:
     operations: Operations
     silent_meters: tuple[SilentMeter, ...]
     racks: RackFigures
+    timeslots: TimeslotFigures
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -110,6 +113,7 @@ class Summary:
     chain: ChainFigures | None
     differences: int
     voltage: VoltageFigures | None = None
+    islands: tuple[IslandDay, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for JSON; integers stay integers."""
@@ -130,7 +134,9 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "silent_meters": [asdict(meter) for meter in self.silent_meters],
+            "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
+            "timeslots": asdict(self.timeslots),
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -146,8 +152,6 @@ class Summary:
             "n_orders",
             "n_fills",
             "n_trades",
-            "price_low_micro_per_kwh",
-            "price_high_micro_per_kwh",
             "traded_volume_ratio",
             "imbalance_share",
             "jain_of_savings",
@@ -158,6 +162,8 @@ class Summary:
         content |= {name: getattr(self, name) for name in plain}
         content["curtailed_wh"] = dict(self.curtailed_wh)
         content["unserved_wh"] = dict(self.unserved_wh)
+        if self.islands:
+            content["islands"] = [day.as_json() for day in self.islands]
         if self.voltage is not None:
             content["voltage"] = self.voltage.as_json()
         return content
@@ -189,12 +195,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
     bills = _bills(connection, scenario, span, metered, reference)
     savings = [bill.saving_pico for bill in bills]
     zones_now = zone_days(connection, span)
-    market_prices = [
-        price
-        for zone in range(max(len(zones_now), 1))
-        for series in queries.price_series(connection, span, zone)
-        for price in series.price_micro_per_kwh[np.isfinite(series.price_micro_per_kwh)].tolist()
-    ]
+    result = outcome(connection, span, scenario.market.fee_micro_per_kwh)
     imbalance = queries.imbalance_milli_wh(connection, span)
     in_span = (fills.c.interval >= span.start, fills.c.interval < span.stop)
     trades_in_span = (trades.c.interval >= span.start, trades.c.interval < span.stop)
@@ -211,8 +212,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         n_orders=_count(connection, orders.c.sequence, orders.c.first < span.stop),
         n_fills=_count(connection, fills.c.sequence, *in_span),
         n_trades=_count(connection, trades.c.number, *trades_in_span),
-        price_low_micro_per_kwh=int(min(market_prices)) if market_prices else None,
-        price_high_micro_per_kwh=int(max(market_prices)) if market_prices else None,
+        prices=result.prices,
         traded_volume_ratio=traded_volume_ratio(bought, int(-metered[metered < 0].sum())),
         imbalance_share=imbalance_share(imbalance, bought),
         curtailed_wh={k: float(v["curtailed_wh"].sum()) for k, v in by_kind.items() if k == "solar"},
@@ -227,13 +227,15 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         operations=operations(connection, span),
         silent_meters=silent_meters(connection, span),
         racks=rack_figures(connection, span),
-        outcome=outcome(connection, span, scenario.market.fee_micro_per_kwh),
+        timeslots=timeslot_figures(connection, span, scenario.interval_s),
+        outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
         zones=zones_now,
         chain=_chain(connection),
         differences=differences,
         voltage=voltage,
+        islands=island_days(connection, scenario, span),
     )
 
 
@@ -246,7 +248,7 @@ def _bills(
 ) -> tuple[Bill, ...]:
     # the twin has its supplier always: island prices are no part of its bill
     supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
-    levies = scenario.tariff.levies_micro_per_kwh
+    rates = Supplier(scenario).levies(span)
     islands = queries.island_intervals(connection, span)
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
@@ -256,8 +258,8 @@ def _bills(
         day = days[member.account]
         flexibility = paid.get(member.account, 0)
         rule = LevyRule(scenario.participants[row].levies)
-        levied = levied_milli_wh(metered[row], rule, islands[row]) * levies
-        reference_levied = levied_milli_wh(reference[row], rule) * levies
+        levied = levies_pico(metered[row], rates, rule, islands[row])
+        reference_levied = levies_pico(reference[row], rates, rule)
         stored_more = real_wh.get(member.account, 0.0) - reference_wh.get(member.account, 0.0)
         bills.append(
             Bill(
@@ -266,7 +268,7 @@ def _bills(
                 member.kind,
                 day.sold_milli_wh,
                 day.bought_milli_wh,
-                levied - day.received_pico - flexibility,
+                market_bills_pico([day.received_pico], [flexibility], [-levied])[0],
                 supplier_only[row] + reference_levied,
                 flexibility,
                 stored_more,
@@ -335,6 +337,6 @@ def kwh(energy_milli_wh: int) -> float:
     return energy_milli_wh / MILLI_WH_PER_KWH
 
 
-def cents(price_micro_per_kwh: int) -> float:
+def cents(price_micro_per_kwh: float) -> float:
     """Return a price in hundredths of a credit per kWh, for people."""
     return price_micro_per_kwh * 100 / MICRO_PER_CREDIT

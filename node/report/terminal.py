@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, outcome, racks, voltage, zones
+from node.report import frequency, islands, outcome, racks, timeslots, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -59,13 +59,17 @@ def _figures(summary: Summary) -> Table:
 def figures(summary: Summary) -> list[tuple[str, str]]:
     """Return the figures as name and text, for terminal and report alike."""
     peaks = summary.peaks
-    low, high = summary.price_low_micro_per_kwh, summary.price_high_micro_per_kwh
+    prices = summary.prices
     span = (
-        "nothing traded" if low is None or high is None else f"{cents(low):.2f} to {cents(high):.2f} ct/kWh"
+        "no price"
+        if prices is None
+        else f"{cents(prices.low_micro_per_kwh):.2f} to {cents(prices.high_micro_per_kwh):.2f}, "
+        f"on average {cents(prices.mean_micro_per_kwh):.2f} ct/kWh"
     )
     rows = [
         ("traded", f"{kwh(summary.traded_milli_wh):,.2f} kWh in {summary.n_trades:,} trades at {span}"),
         ("orders, fills", f"{summary.n_orders:,} orders, {summary.n_fills:,} fills"),
+        *timeslots.lines(summary.timeslots),
         ("traded share of withdrawals", _percent(summary.traded_volume_ratio)),
         ("imbalance share", _percent(summary.imbalance_share)),
         ("self-sufficiency", _percent(summary.own_use.self_sufficiency)),
@@ -89,6 +93,7 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         )
         rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations) + racks.lines(summary.racks)
+    rows += islands.rows_for_people(summary.islands)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
     rows += [_event(event) for event in summary.flexibility]
     rows += frequency.lines(summary.frequency)
@@ -146,8 +151,11 @@ def _event(event: Mapping[str, Any]) -> tuple[str, str]:
 def _savings(summary: Summary) -> str:
     total = sum(bill.saving_pico for bill in summary.bills)
     stored_kwh = sum(bill.stored_more_wh for bill in summary.bills) / 1e3
+    unserved_kwh = sum(summary.unserved_wh.values()) / 1e3
+    # who got nothing paid nothing: the reference, which always has its supplier, was served
+    missed = f", {unserved_kwh:,.1f} kWh less served than in the reference" if unserved_kwh >= 0.05 else ""
     return (
-        f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end; "
+        f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end{missed}; "
         f"{_percent(summary.share_not_worse_off)} of members not worse off"
     )
 

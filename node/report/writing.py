@@ -10,6 +10,7 @@ from node.report import (
     export,
     frequency,
     html,
+    islands,
     market_cost,
     plots,
     queries,
@@ -38,7 +39,9 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     by_kind = queries.energy_by_kind(connection, span)
     imported_wh, exported_wh = float(-net_wh[net_wh < 0].sum()), float(net_wh[net_wh > 0].sum())
     result = {
-        "energy": plots.energy_flows(by_kind, imported_wh, exported_wh),
+        "energy": plots.energy_flows(
+            by_kind, imported_wh, exported_wh, voltage.network_loss_wh(connection, span)
+        ),
         "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
         "storage": plots.storage(grid, queries.storage_series(connection, span)),
     }
@@ -52,6 +55,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
         result["zones"] = by_zone
     result["network"] = plots.network(grid, queries.loading(connection, span))
     result |= voltage_plots.figures(connection, scenario, span)
+    result |= islands.figures_of(connection, scenario, span)
     return result | frequency.pictures(connection, scenario)
 
 
@@ -105,6 +109,7 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
     found |= racks.tables(connection, summary.span, scenario.zone)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)
+    found |= islands.tables(summary.islands, scenario)
     if summary.voltage is not None:
         found |= voltage.tables(summary.voltage, scenario)
     return found | frequency.tables(summary.frequency, scenario.interval_s)

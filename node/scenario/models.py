@@ -27,6 +27,7 @@ from node.scenario.fields import (
 from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
 from node.scenario.ties import RideThroughTerms, Ties
+from node.scenario.timeslots import Timeslots
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
 
 ParticipantKind = Literal[
@@ -54,14 +55,19 @@ class MarketTerms(Strict):
     with `uniform` all trade at one price and the controller alone keeps them.
 
     The day-ahead round of a local day closes at `day_ahead_gate` on the day before; the second round of an
-    interval closes `final_gate_s` before it starts.
+    interval closes `final_gate_s` before it starts. With `timeslots` calm intervals are traded together.
+
+    `grid_fee_by_level_micro_per_kwh` is the grid fee by distance in network auctions: what a kilowatt-hour pays for
+    crossing an edge once, first those right below the root; a node's own fee comes on top.
     """
 
     mechanism: Literal["uniform", "network"] = "uniform"
     fee_micro_per_kwh: PositivePrice
     price_cap_micro_per_kwh: PositivePrice
+    grid_fee_by_level_micro_per_kwh: tuple[PositivePrice, ...] = ()
     day_ahead_gate: LocalMinutes = Field("12:00", validate_default=True)
     final_gate_s: Annotated[int, Field(ge=60, le=3_600)] = 300
+    timeslots: Timeslots | None = None
 
 
 class ChainTerms(Strict):
@@ -98,12 +104,14 @@ class Tariff(Strict):
     """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
 
     `levies_micro_per_kwh` (grid charges and taxes) are due on every kWh metered as import, whoever sold it;
-    they are collected outside the market and are the same in the market bill and the supplier-only bill.
+    they are collected outside the market and are the same in the market bill and the supplier-only bill. With
+    `levy_windows` they have hours, like the supplier's price.
     """
 
     short_price_windows: Annotated[tuple[PriceWindow, ...], Field(min_length=1, max_length=96)]
     long_price_micro_per_kwh: Price
     levies_micro_per_kwh: PositivePrice = 0
+    levy_windows: Annotated[tuple[PriceWindow, ...], Field(max_length=96)] = ()
     co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
     supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
     island: IslandTariff | None = None
@@ -231,7 +239,8 @@ class FlexibilityEvent(Strict):
 
     `baseline`: `schedule` is the target the account committed to before the event; `previous_interval` is
     its metered net export in the interval before; `previous_days` is the mean of that time of day before.
-    Without `members` everybody with storage takes part.
+    Without `members` everybody with storage takes part. With `cap_w` it shaves a peak: only what the community
+    would import beyond `cap_w` is asked for, `requested_w` at most.
     """
 
     id: Name
@@ -239,6 +248,7 @@ class FlexibilityEvent(Strict):
     start: LocalMinutes
     duration_intervals: Annotated[int, Field(ge=1, le=96)]
     requested_w: Power
+    cap_w: PowerOrZero | None = None
     revenue_credits: Annotated[int, Field(ge=1, le=10**9)]
     baseline: Literal["schedule", "previous_interval", "previous_days"] = "schedule"
     members: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

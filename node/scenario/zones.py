@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from market.network_auction_tree import depths
+from market.tariffs import edge_fees
 from market.units import MILLI_WH_PER_WH
 from node.scenario import topology
 from node.scenario.models import Scenario
@@ -25,7 +29,10 @@ def price_zones(scenario: Scenario) -> Sequence[PriceZone]:
     if scenario.market.mechanism == "uniform":
         return ()
     tree = topology.build(scenario)
-    fee = {node.id: node.grid_fee_micro_per_kwh for node in scenario.network}
+    own = {node.id: node.grid_fee_micro_per_kwh for node in scenario.network}
+    level = depths(tree.parent)[: len(scenario.network)]
+    by_level = (0, *scenario.market.grid_fee_by_level_micro_per_kwh)
+    fee = edge_fees(level, by_level) if len(by_level) > 1 else np.zeros(level.size, np.int64)
 
     def per_interval(power_w: float) -> int:
         return int(power_w * scenario.interval_s * MILLI_WH_PER_WH) // 3_600
@@ -37,7 +44,7 @@ def price_zones(scenario: Scenario) -> Sequence[PriceZone]:
             int(tree.parent[row]),
             per_interval(float(tree.import_cap_w[row])),
             per_interval(float(tree.export_cap_w[row])),
-            fee[tree.ids[row]],
+            own[tree.ids[row]] + int(fee[row]),
         )
         for row in range(len(scenario.network))
     ]

@@ -106,6 +106,7 @@ rounds = Table(
     Column("volume_milli_wh", BigInteger, nullable=False),
     Column("next_sequence", BigInteger, nullable=False),  # orders before it have had their round
     Column("book_root", Hash32, nullable=False),
+    Column("cut_zones", BigInteger, nullable=False, default=0),  # bit z: zone z was cut off from its parent
 )
 
 prices = Table(

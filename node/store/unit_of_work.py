@@ -31,6 +31,8 @@ CACHE_KIB = 64 * 1_024
 # may grow to this many pages of 4 KiB.
 CHECKPOINT_PAGES = 16_384
 _WRITES = "symgrid_writes"
+# PostgreSQL: the advisory lock that a writer holds, so that there is one at a time, as with SQLite.
+_WRITER = 0x5359_4D47
 
 
 class StoreError(NodeError):
@@ -79,7 +81,7 @@ _BY_SQLSTATE: dict[str, tuple[type[StoreError], str]] = {
     "53100": (StoreFull, "the server's disk is full; nothing was written"),
     "40001": (StoreBusy, "the transaction ran into another one; try again"),
     "40P01": (StoreBusy, "the transaction ran into a deadlock; try again"),
-    "55P03": (StoreBusy, "a row is locked by another transaction"),
+    "55P03": (StoreBusy, "another process is writing; it held the database for too long"),
     "25006": (StoreUnwritable, "the server is read-only"),
 }
 
@@ -93,8 +95,8 @@ class Store:
         `sqlite:////var/lib/grid/store.db`, `sqlite://` (in memory, one thread, for studies and tests) or
         `postgresql+psycopg://user:password@host/name`.
     synchronous : str
-        SQLite's durability: `FULL` syncs the disk at every commit; `OFF` only for studies whose state may
-        be lost.
+        SQLite's durability: `FULL` syncs the disk at every commit; `NORMAL` outlives the process but may lose
+        the newest transactions with the machine's power; `OFF` only for studies whose state may be lost.
 
     Raises
     ------
@@ -126,7 +128,7 @@ class Store:
 
     def _create_engine(self, synchronous: str) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self._url, pool_pre_ping=True)
+            return _postgres_engine(self._url, self.url)
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
         if self.path is None:
             options["poolclass"] = StaticPool
@@ -163,6 +165,9 @@ class Store:
         with self._errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
                 yield connection
 
     @contextmanager
@@ -176,6 +181,8 @@ class Store:
         """
         with self._errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: False})
+            if not self.is_sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin() as transaction:
                 yield connection
                 transaction.rollback()
@@ -233,6 +240,28 @@ class Store:
             if found is None and not self.is_sqlite and (state or "08000").startswith(("08", "57P")):
                 found = (StoreUnreachable, str(error).strip())
         return found[0](self.url, found[1]) if found else None
+
+
+def _postgres_engine(url: URL, name: str) -> Engine:
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+        from psycopg.adapt import Loader  # optional: only communities on a server need the driver
+    except ModuleNotFoundError as error:
+        raise StoreUnwritable(
+            name, f"{error.name} is not installed: pip install 'symbiotic-grid[postgres]'"
+        ) from error
+
+    class Integers(Loader):
+        """NUMERIC as int: all of it is integers here, amounts and sums of what has 64 bits."""
+
+        def load(self, data: Any) -> int:
+            return int(bytes(data))
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.adapters.register_loader("numeric", Integers)
+
+    return engine
 
 
 def _check_folder(path: Path, url: str) -> None:

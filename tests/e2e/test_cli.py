@@ -106,12 +106,6 @@ def test_a_file_that_is_no_scenario_is_refused(tmp_path, content):
     assert err.startswith(str(path))
 
 
-def test_a_missing_file_is_told_by_name(tmp_path):
-    status, _, err = symgrid("checkconfig", tmp_path / "none.yaml")
-    assert status == USAGE
-    assert "none.yaml: cannot be read: No such file or directory" in one_line(err)
-
-
 @pytest.mark.parametrize("wrong", [("--sede", "4"), ("--days", "0"), ("--seed", "-1"), ("--port", "70000")])
 def test_an_impossible_option_is_refused(wrong):
     status, _, err = symgrid("demo", *wrong)
@@ -140,6 +134,29 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, option):
     )
     assert status == FAILED
     assert one_line(err) == f"symgrid: {tmp_path / 'file' / 'x'}: Not a directory"
+
+
+@pytest.mark.parametrize("option", ["--data", "--out"])
+def test_a_file_where_a_folder_is_needed_is_told(tmp_path, option):
+    (tmp_path / "file").write_text("in the way")
+    other = "--out" if option == "--data" else "--data"
+    status, _, err = symgrid(
+        "demo", "--once", "--scenario", CORNER, option, tmp_path / "file", other, tmp_path / "fine"
+    )
+    assert status == FAILED
+    assert one_line(err) == f"symgrid: {tmp_path / 'file'}: is a file, a folder is needed there"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("homez", "did you mean homes? "), ("no/such/file.yaml", ""), ("xyz", "")]
+)
+@pytest.mark.parametrize("command", [("checkconfig",), ("demo", "--once", "--scenario")])
+def test_a_scenario_that_is_not_there_is_told_with_those_that_are(command, name, hint):
+    status, out, err = symgrid(*command, name)
+    assert (status, out) == (USAGE, "")
+    told = one_line(err)
+    assert told.startswith(f"{name}: no such file, and no such shipped scenario; {hint}shipped: ")
+    assert ", homes, neighbourhood" in told
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a file system that nobody can write")

@@ -161,6 +161,25 @@ def test_a_hub_that_stops_answering_is_told_on_the_page(browser, site):
     visit.page.close()
 
 
+def test_a_picture_that_only_some_scenarios_have_gets_its_place(browser, site):
+    visit = Visit.begin(browser, DESK)
+    rare = {"data": [{"y": [1, 2]}], "layout": {"title": {"text": "Only here"}}}
+
+    def with_one_more(route):
+        figures = route.fetch().json()
+        route.fulfill(json={"energy": figures.pop("energy"), "rare": rare, **figures})
+
+    visit.page.route("**/v1/figures", with_one_more)
+    opened(visit, site[0], is_page=True)
+    visit.page.wait_for_selector("#rare .main-svg", state="attached", timeout=60_000)
+    assert visit.page.locator("#rare").evaluate("e => e.previousElementSibling.textContent") == "Only here"
+    headings = visit.page.locator("section h2").all_inner_texts()
+    assert headings.index("Only here") == len(headings) - 3, "before the statement and the definitions"
+    assert visit.page.locator("#problem").inner_text() == ""
+    assert visit.complaints == []
+    visit.page.close()
+
+
 def test_before_the_first_delivery_the_page_says_so(browser, tmp_path):
     scenario = load(CORNER)
     community = open_community(scenario, profiles.load(scenario), tmp_path)

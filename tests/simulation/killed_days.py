@@ -102,6 +102,13 @@ class Days:
         self._scenario = load(CORNER)
         self._profiles = profiles.load(self._scenario)
         self.undisturbed = self._whole(folder / "undisturbed")
+        self._founded = folder / "founded"
+        self._founded.mkdir()
+        open_community(self._scenario, self._profiles, self._founded).close()
+
+    def found(self, data: Path) -> None:
+        """Let a day begin where its community was just founded: founding alone has more contacts than a day."""
+        shutil.copytree(self._founded, data)
 
     def start(self, data: Path, fuse: Fuse, kill_after_s: float | None = None) -> bool:
         """Run a day from where it is, in a child; tell whether it was killed."""
@@ -170,6 +177,8 @@ def kill(days: Days, folder: Path, point: str, kills: int, seed: int) -> Result:
     chance, result = random.Random(f"{seed} {point}"), Result()
     while result.kills < kills:
         data = folder / f"{point.replace(' ', '-')}-{seed}-{result.days}"
+        if point != AT_ANY_MOMENT or result.days % 2:
+            days.found(data)
         while result.kills < kills:
             if point == AT_ANY_MOMENT:
                 killed = days.start(data, Fuse(), chance.uniform(0.0, LONGEST_RUN_S))

@@ -196,7 +196,9 @@ def kill(folder: Path, point: str, kills: int, seed: int) -> Result:
             result.reorganisations += depth > 0
             result.deepest = max(result.deepest, depth)
         left = 1 if point in OF_A_START else chance.randint(1, 3)
-        fuse = Fuse() if point == AT_ANY_MOMENT else Fuse(point, left)
+        # Killed at every start it would never get anywhere.
+        spared = point == AT_ANY_MOMENT or chance.random() < 0.3
+        fuse = Fuse() if spared else Fuse(point, left)
         after_s = chance.uniform(0.0, LONGEST_RUN_S) if point == AT_ANY_MOMENT else None
         until = chance.choice((OutboxState.MINED, OutboxState.FINAL))
         start = partial(run, folder, fuse, n_intervals, until=until)

@@ -146,6 +146,20 @@ def test_what_the_incident_took_is_bought_back_by_orders(day, services):
     assert services["containment"].recovered_wh > 0
 
 
+def test_the_morning_peak_is_shaved_to_its_cap_and_paid_by_the_contract(day):
+    (event,) = rows(day, select(flex_events).where(flex_events.c.name == "morning-peak"))
+    register = {(r.account, r.interval): r.register_milli_wh for r in rows(day, select(readings))}
+    accounts = {account for account, _ in register}
+    for interval in range(event.first, event.last + 1):
+        net = sum(register[a, interval] - register[a, interval - 1] for a in accounts)
+        # What the frequency asks for meanwhile goes on top: at most a tenth of the cap here.
+        assert -net / 1_000 <= 1.1 * 2_500.0 * day.scenario.interval_s / 3_600
+    members = rows(day, select(flex_members).where(flex_members.c.event_id == event.id))
+    assert sum(m.paid_pico for m in members) == event.revenue_pico
+    reasons = {row.reason for row in rows(day, select(setpoints.c.reason).distinct())}
+    assert any(reason.startswith("grid event morning-peak") for reason in reasons)
+
+
 def test_setpoints_say_why_and_withdrawals_are_forgiven(day):
     reasons = {row.reason for row in rows(day, select(setpoints.c.reason).distinct())}
     assert "answers the grid's frequency: regulation-morning" in reasons
@@ -162,9 +176,10 @@ def test_figures_tables_and_pictures_show_it(day):
     shown = figures(summary)
     names = [name for name, _ in shown]
     assert "frequency service containment" in names
-    nadir = dict(shown)["  nadir"]
-    assert "49.69" in nadir and "without the swarm" in nadir
-    assert "Valley battery" in dict(shown)["  revenue"]
+    text = dict(shown)["frequency service containment"]
+    assert "nadir 49.69" in text and "without the swarm" in text
+    assert "by RevenueSplit: Valley battery" in text
+    assert "score 0.98" in dict(shown)["frequency service regulation-morning"]
     assert set(pictures) == {f"frequency-{service.name}" for service in summary.frequency}
     traces = {trace["name"] for trace in pictures["frequency-containment"]["data"]}
     assert traces == {"frequency", "without the swarm", "asked", "given"}

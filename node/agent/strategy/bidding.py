@@ -96,6 +96,7 @@ def intraday_orders(
     is_present: NDArray[np.bool_],
     round_index: int = 1,
     min_quantity_milli_wh: int = MIN_QUANTITY_MILLI_WH,
+    n_intervals: int = 1,
 ) -> OrderBatch:
     """Return the orders of a later round of one interval: all that is still untraded, on that round's lanes.
 
@@ -109,6 +110,8 @@ def intraday_orders(
         Whether it is plugged in for the whole interval.
     round_index : int
         1 to 3: chooses the lanes.
+    n_intervals : int
+        For how many intervals, this one among them, storages have to keep up what they offer.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def intraday_orders(
         raise InvalidOutlook(f"round_index is {round_index}: need 1..3, round 0 is day_ahead_orders")
     places = np.array([place], dtype=np.int64)
     _check_places(outlook, plan, places)
-    room = deliverable_room(fleet, plan, outlook, place, energy_wh, is_present)
+    room = deliverable_room(fleet, plan, outlook, place, energy_wh, is_present, n_intervals)
     merit = merit_order(fleet, outlook, places, room)
     return _orders(outlook, places, merit, round_index, min_quantity_milli_wh)
 
@@ -201,7 +204,7 @@ def _orders(
     )
     for low, high in pairwise(cuts):
         middle = 0.5 * (low + high)
-        worth = merit.worth - outlook.levy_at(rows[merit.key], middle)
+        worth = merit.worth - outlook.levy_at(rows[merit.key], columns[merit.key], middle)
         is_buy = middle < position[merit.key]
         delivered = np.where(merit.is_charge, int(Source.SOLAR), int(Source.STORAGE))
         delivered = np.where(middle > 0, delivered, int(Source.ANY))

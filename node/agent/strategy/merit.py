@@ -93,19 +93,21 @@ def deliverable_room(
     place: int,
     energy_wh: Floats,
     is_present: NDArray[np.bool_],
+    n_intervals: int = 1,
 ) -> StorageRoom:
     """Return all that storages can do in one interval that they start with `energy_wh` (n_storages,).
 
     `place` counts from the start of the outlook, which may be newer than the plan but not beyond it.
     Energy worth more than the supplier's short tariff is not on offer, and charging stops where stored
-    energy is worth less than the long tariff; both are priced at their mean worth.
+    energy is worth less than the long tariff; both are priced at their mean worth. What has to last for several
+    intervals (`n_intervals`) is shared among them.
     """
     eta_in, eta_out = plan.charge_efficiency_pu, plan.discharge_efficiency_pu
     owner, hours = fleet.account, plan.hours
     after = outlook.first + place - plan.first + 1
-    drain_wh = fleet.self_discharge_w * hours
-    short = outlook.short_micro_per_kwh[owner, place] + outlook.levy_micro_per_kwh[owner]
-    long = outlook.long_micro_per_kwh[owner, place] + outlook.levy_back_micro_per_kwh[owner]
+    drain_wh = fleet.self_discharge_w * hours * n_intervals
+    short = outlook.short_micro_per_kwh[owner, place] + outlook.levy_micro_per_kwh[owner, place]
+    long = outlook.long_micro_per_kwh[owner, place] + outlook.levy_back_micro_per_kwh[owner, place]
     never_sold = plan.value.level_worth(
         after, (short - fleet.wear_micro_per_kwh - fleet.markup_micro_per_kwh) * eta_out
     )
@@ -114,17 +116,21 @@ def deliverable_room(
         fleet.capacity_wh, plan.value.level_worth(after, (long + fleet.markup_micro_per_kwh) / eta_in)
     )
     given_wh = np.minimum(
-        np.maximum(energy_wh - drain_wh - floor_wh, 0.0), fleet.p_discharge_max_w * hours / eta_out
+        np.maximum(energy_wh - drain_wh - floor_wh, 0.0) / n_intervals,
+        fleet.p_discharge_max_w * hours / eta_out,
     )
     taken_wh = np.minimum(
-        np.maximum(ceiling_wh - energy_wh + drain_wh, 0.0), fleet.p_charge_max_w * hours * eta_in
+        np.maximum(ceiling_wh - energy_wh + drain_wh, 0.0) / n_intervals,
+        fleet.p_charge_max_w * hours * eta_in,
     )
     given_wh, taken_wh = given_wh * is_present, taken_wh * is_present
     needed = plan.value.level_worth(after, (short + fleet.markup_micro_per_kwh) / eta_in)
     needed_wh = np.maximum(fleet.reserve_wh, needed) - energy_wh + drain_wh
-    must_wh = np.clip(needed_wh, 0.0, taken_wh)
-    value_out = plan.value.mean_between(after, energy_wh - given_wh, energy_wh)
-    value_in = plan.value.mean_between(after, energy_wh + must_wh, energy_wh + taken_wh)
+    must_wh = np.clip(needed_wh / n_intervals, 0.0, taken_wh)
+    value_out = plan.value.mean_between(after, energy_wh - n_intervals * given_wh, energy_wh)
+    value_in = plan.value.mean_between(
+        after, energy_wh + n_intervals * must_wh, energy_wh + n_intervals * taken_wh
+    )
     net_wh = outlook.net_export_wh[owner, place]
     p_w = np.maximum(np.maximum(fleet.p_charge_max_w, fleet.p_discharge_max_w), 1e-9)
     share = p_w / np.bincount(owner, weights=p_w, minlength=outlook.n_accounts)[owner]

@@ -142,8 +142,7 @@ def test_budget_gap_is_what_appeared_from_nowhere():
     assert money.budget_gap_pico([10, 20], [25, 16], 10) == 1
 
 
-def test_grid_fees_by_import_and_by_path():
-    assert money.grid_fees_pico([100, 10], [70, 80]) == 7_800
+def test_grid_fees_are_due_on_every_edge_of_the_path_either_way():
     assert money.path_fees_pico([-100, 40], [3, 5]) == 500
 
 

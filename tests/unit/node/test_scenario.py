@@ -392,3 +392,36 @@ def test_only_connections_with_nothing_but_storage_owe_levies_net_of_what_they_f
     assert "participants[0].levies: expected import: one meter cannot tell" in mistake
     alone = read(tmp_path, text.replace("    load: {profile: H0-A, yearly_kwh: 3_500}\n", ""))
     assert alone.participants[0].levies == "net_of_fed_back"
+
+
+DEEP = SMALL.replace(
+    "participants:",
+    "  - {id: street, parent: feeder, import_cap_w: 9e3, export_cap_w: 9e3, grid_fee_micro_per_kwh: 7}\n"
+    "  - {id: yard, parent: street, import_cap_w: 9e3, export_cap_w: 9e3}\nparticipants:",
+    1,
+)
+
+
+def test_grid_fees_by_level_and_a_nodes_own_add_up(tmp_path: Path) -> None:
+    market = "market: {mechanism: network, grid_fee_by_level_micro_per_kwh: [500, 30], "
+    scenario = read(tmp_path, DEEP.replace("market: {", market))
+    assert [(zone.node, zone.fee_micro_per_kwh) for zone in price_zones(scenario)] == [
+        ("feeder", 0),
+        ("street", 507),
+        ("yard", 30),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("market", "told"),
+    [
+        ("mechanism: network, grid_fee_by_level_micro_per_kwh: [5]", ["a fee for each of 2 levels"]),
+        ("grid_fee_by_level_micro_per_kwh: [5, 5]", ["expected none", "expected none"]),
+        ("mechanism: uniform", ["network[1].grid_fee_micro_per_kwh: expected none"]),
+    ],
+)
+def test_grid_fees_that_nobody_would_pay_are_mistakes(tmp_path: Path, market: str, told: list[str]) -> None:
+    found = mistakes(tmp_path, DEEP.replace("market: {", f"market: {{{market}, "))
+    assert len(found) == len(told)
+    for words, mistake in zip(told, found, strict=True):
+        assert words in mistake

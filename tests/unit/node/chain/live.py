@@ -43,10 +43,10 @@ class Node:
     def on(cls, folder: Path, chain: Any, community: LiveCommunity) -> "Node":
         store = Store(f"sqlite:///{folder / 'store.db'}")
         store.create_tables()
-        return cls(store, chain, community, *cls._services(store, chain, community))
+        return cls(store, chain, community, *cls.services(store, chain, community))
 
     @staticmethod
-    def _services(store: Store, chain: Any, community: LiveCommunity) -> tuple[Sender, Watcher]:
+    def services(store: Store, chain: Any, community: LiveCommunity) -> tuple[Sender, Watcher]:
         carriage = Carriage(chain, contracts(), community.deployment)
         sender = Sender(store, chain, {OPERATOR: community.keys[OPERATOR]}, carriage)
         return sender, Watcher(store, chain, contracts(), community.deployment)
@@ -54,7 +54,7 @@ class Node:
     def follow(self, chain: Any) -> None:
         """Go on with the same store on another view, or branch, of the chain."""
         self.chain = chain
-        self.sender, self.watcher = self._services(self.store, chain, self.community)
+        self.sender, self.watcher = self.services(self.store, chain, self.community)
 
     def restart(self, folder: Path, chain: Any | None = None) -> "Node":
         """Return a node that knows only what is on disk."""

@@ -3,7 +3,7 @@
 A content that is another one still halts, with account and amount.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from sqlalchemy import select
 from market.flexibility import Baselines
 from node.bench.live_community import CHUNK_GAS, DEPOSIT_PICO, OPERATOR, PRICE, TARIFF
 from node.chain import calldata, typed_data
-from node.chain.calldata import ReadCall, read_calldata
+from node.chain.calldata import ReadCall, SignedReading, read_calldata
 from node.chain.direct import DirectCall, transact
 from node.chain.keys import LocalSigner
 from node.chain.mirror import ProjectionError
 from node.chain.ports import CallReverted, Hash
 from node.chain.sender import ContractCall, OutboxState, SettlementHalted
-from node.chain.typed_data import CompactSignature, Curtailment, Reading, Tariff, Tariffs
+from node.chain.typed_data import CompactSignature, Curtailment, Reading, Substitute, Tariff, Tariffs
 from node.store.tables_chain import carriers, outbox
 from tests.unit.node.chain.live import Node, contracts
 from tests.unit.node.chain.stranger import STRANGER, carry, courier
@@ -291,6 +291,94 @@ def test_readings_are_nobodys_while_an_interval_can_be_filled_and_are_followed_a
     node.chain.produce_block(community.end_s(first) + community.deployment.parameters.fill_window_s)
     carry(node, where, data)
     _finish(node)
+
+
+# ------------------------------------------------------------------ late readings
+
+
+def _late(node: Node, interval: int, members: Sequence[int], shift: int = 0) -> ContractCall:
+    """Return the call that brings in these members' readings once a later interval has its chunk."""
+    readings = [_reading(node, interval, i, shift) for i in members]
+    data = read_calldata(ReadCall(interval, (TARIFF,), tuple(readings)))
+    to = node.community.deployment.settlement
+    return ContractCall("late-readings", f"{interval}", OPERATOR, to, data, 3_000_000)
+
+
+def _reading(node: Node, interval: int, i: int, shift: int = 0) -> SignedReading:
+    reading = node.community.readings(interval)[i]
+    return node.community.reading(node.community.members[i], interval, reading.register_milli_wh + shift)
+
+
+def _behind(node: Node) -> list[ContractCall]:
+    """Settle two intervals without readings; return what brings members 0 and 1 up to date, in order."""
+    community, first = node.community, node.community.first
+    for i in range(2):
+        node.plan(
+            [community.tariffs(first + i), community.chunk(i, first + i, community.fills(first + i), ())]
+        )
+        node.sender.drive()
+        _end(node, first + i)
+        node.sender.drive()
+    node.plan([community.tariffs(first + 2)])
+    third = [_reading(node, first + 2, i) for i in (0, 1)]
+    chunks = [
+        community.chunk(2, first + 2, community.fills(first + 2), ()),
+        community.chunk(3, first + 2, (), third),
+    ]
+    return [chunks[0], _late(node, first, (0, 1)), _late(node, first + 1, (0, 1)), chunks[1]]
+
+
+def test_late_readings_that_a_stranger_brought_in_are_done(node: Node) -> None:
+    calls = _behind(node)
+    _end(node, node.community.first + 2)
+    late = carry(node, calls[1].to, calls[1].data)
+    node.plan(calls)
+    _finish(node)
+    assert _carriers(node) == {"late-readings": late.transaction_hash}
+
+
+def test_where_one_member_came_before_us_the_rest_follows_and_what_built_on_it_is_done_anew(
+    node: Node,
+) -> None:
+    calls = _behind(node)
+    _end(node, node.community.first + 2)
+    own = _late(node, node.community.first, (1,))
+    receipt = carry(node, own.to, own.data)
+    node.plan(calls)
+    _finish(node)
+    query = select(outbox.c.kind, outbox.c.ref).order_by(outbox.c.id)
+    with node.store.read() as connection:
+        refs = [tuple(row) for row in connection.execute(query)]
+    first = node.community.first
+    assert refs[-3:] == [("late-readings", f"{first}+"), ("late-readings", f"{first + 1}+"), ("chunk", "3+")]
+    assert _carriers(node) == {"late-readings": receipt.transaction_hash}
+    node.recover()
+
+
+def test_another_register_in_the_place_of_a_late_reading_halts_with_account_and_amount(node: Node) -> None:
+    calls = _behind(node)
+    _end(node, node.community.first + 2)
+    other = _late(node, node.community.first, (1,), shift=5)
+    carry(node, other.to, other.data)
+    node.plan(calls)
+    with pytest.raises(SettlementHalted, match=r"account 3 was read at \d+ mWh .*, planned \d+, by 5"):
+        _finish(node)
+
+
+def test_the_meters_own_reading_in_the_place_of_a_substitute_is_welcome(node: Node) -> None:
+    """A silent meter speaks up after the registrar has signed for it, before that is mined."""
+    community, first = node.community, node.community.first
+    calls = _behind(node)
+    own = _late(node, first, (1,))
+    message = Substitute(3, first, 17)
+    signature = typed_data.sign(community.keys["registrar"], community.deployment.domain, message)
+    substitute = SignedReading(3, 17, True, signature)
+    data = read_calldata(ReadCall(first, (TARIFF,), (_reading(node, first, 0), substitute)))
+    _end(node, first + 2)
+    receipt = carry(node, own.to, own.data)
+    node.plan([calls[0], replace(calls[1], data=data), *calls[2:]])
+    _finish(node)
+    assert _carriers(node) == {"late-readings": receipt.transaction_hash}
 
 
 # ------------------------------------------------------------------ grid events

@@ -68,6 +68,39 @@ def test_a_load_outside_its_band_is_a_constant_impedance():
     assert currents == pytest.approx([2300 * 0.9 / (0.95**2 * V), 10.0, 2300 * 1.1 / (1.05**2 * V)])
 
 
+@pytest.mark.parametrize(
+    ("z", "i", "v2"),
+    [
+        (1.0, 0.0, lambda v1, r, p: v1 / (1 + r * p / V**2)),  # a voltage divider
+        (0.0, 1.0, lambda v1, r, p: v1 - r * p / V),  # the same current at any voltage
+    ],
+)
+def test_zip_loads_meet_their_closed_forms_at_any_source_voltage(z, i, v2):
+    ratio = np.array([0.9, 1.0, 1.1])
+    loads = PhaseLoads(
+        np.array([1]), np.array([0]), np.full((1, 3), 4_000 + 0j), V, impedance_share=z, current_share=i
+    )
+    flow = solve(line(0.5), loads, source_pu=ratio)
+    assert np.abs(flow.v_v[1, 0]) == pytest.approx([v2(r * V, 0.5, 4_000) for r in ratio], abs=1e-5)
+
+
+def test_source_power_of_zip_loads_is_what_they_draw_plus_loss():
+    rng = np.random.default_rng(2)
+    feeder = line(0.1 + 0.05j, 0.2, 0.1j, 0.3, parent=[-1, 0, 1, 1, 3])
+    shares = rng.dirichlet((1, 1, 1), 9)
+    loads = PhaseLoads(
+        rng.integers(1, 5, 9),
+        rng.integers(0, 3, 9),
+        rng.uniform(-2e3, 3e3, (9, 20)) * (1 + 0.3j),
+        V,
+        impedance_share=shares[:, :1],
+        current_share=shares[:, 1:2],
+    )
+    flow = solve(feeder, loads, source_pu=rng.uniform(0.9, 1.1, 20))
+    drawn = loads.power_va(flow.v_v[loads.bus, loads.phase]).real.sum(axis=0)
+    assert np.abs(flow.source_va().real - drawn - flow.loss_w(feeder).sum(axis=0)).max() < 1e-3
+
+
 def test_mutual_impedance_couples_the_phases():
     z = phase_impedance_ohm(np.array([0j, 0.1 + 0.1j]), np.array([0j, 0.4 + 0.1j]))
     assert z[1, 0, 0] == pytest.approx((2 * (0.1 + 0.1j) + 0.4 + 0.1j) / 3)

@@ -1,4 +1,4 @@
-"""Timeslots follow volatility, stay in their hour, cover everything; the control period grows only while calm."""
+"""Timeslots follow volatility, stay in their hour and cover everything."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.controller.errors import InvalidRequest
-from node.controller.timeslots import (
-    LONGEST_PERIOD_S,
-    SHORTEST_PERIOD_S,
-    TimeslotTerms,
-    next_period_s,
-    timeslots,
-)
+from node.controller.timeslots import TimeslotTerms, timeslots
 
 
 def test_a_calm_hour_is_one_timeslot_and_a_wild_one_four():
@@ -40,15 +34,6 @@ def test_timeslots_cover_all_intervals_once_in_order(first, values):
     slots = timeslots(first, (np.array(values),), TimeslotTerms())
     assert [i for slot in slots for i in slot] == list(range(first, first + len(values)))
     assert all(len(slot) in (1, 2, 4) and slot.start // 4 == (slot.stop - 1) // 4 for slot in slots)
-
-
-def test_the_period_doubles_while_calm_and_falls_back_at_once():
-    period, seen = SHORTEST_PERIOD_S, []
-    for _ in range(6):
-        period = next_period_s(period, True)
-        seen.append(period)
-    assert seen == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0, 1.0]) and seen[-1] == LONGEST_PERIOD_S
-    assert next_period_s(period, False) == SHORTEST_PERIOD_S
 
 
 def test_nonsense_is_refused():

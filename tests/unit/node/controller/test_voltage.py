@@ -160,6 +160,38 @@ def test_a_customer_below_the_band_is_lifted_even_if_it_costs_energy():
     assert plan.position.max() > 0
 
 
+def test_solar_gives_way_before_anybody_is_too_high_and_the_source_makes_up_for_it():
+    """V2 (V2 - V1) / R = P: the largest twentieth of 9 kW that stays below 1.05 at each position."""
+    z = np.zeros((2, 3, 3), np.complex128)
+    z[1] = 0.5 * np.eye(3)
+    feeder = Feeder(np.array([-1, 0]), z, balanced_v(V))
+    sun = PhaseLoads(np.array([1]), np.array([0]), np.array([[-9_000.0 + 0j]]), V)
+    changer = TapChanger(0.02, -2, 2)
+    table = tap_table(feeder, sun, changer, is_solar=np.array([True]), high_pu=1.05)
+    most_w = 1.05 * V * (1.05 - changer.ratio_pu(changer.positions)) * V / 0.5
+    share = np.minimum(np.floor(most_w / 9_000 * 20) / 20, 1.0)
+    assert table.high_pu.max() <= 1.05
+    v2 = table.high_pu[0] * V
+    injected_w = v2 * (v2 - changer.ratio_pu(changer.positions) * V) / 0.5
+    assert injected_w == pytest.approx(9_000 * share, rel=1e-4)
+    # A lower position lets more sun through: the source draws less.
+    assert np.all(np.diff(table.drawn_w[0]) > 0)
+
+
+def test_a_position_at_which_the_voltage_collapses_is_never_chosen():
+    """Over 0.5 ohm at most V1^2 / (4 R) arrives: 24 kW need V1 >= 219 V, positions from -2 up."""
+    z = np.zeros((2, 3, 3), np.complex128)
+    z[1] = 0.5 * np.eye(3)
+    feeder = Feeder(np.array([-1, 0]), z, balanced_v(V))
+    load = PhaseLoads(np.array([1]), np.array([0]), np.array([[24_000.0, 2_000.0]], np.complex128), V)
+    changer = TapChanger(0.02, -5, 5)
+    table = tap_table(feeder, load, changer)
+    needed = np.sqrt(4 * 0.5 * 24_000) / V
+    assert (table.low_pu[0] > 0).tolist() == (changer.ratio_pu(changer.positions) >= needed).tolist()
+    assert table.low_pu[1].min() > 0.8
+    assert plan_taps(table, changer, BAND).position[0] == 5
+
+
 def test_a_narrow_band_counts_both_ends_of_the_feeder():
     narrow = Band().within(0.01)
     assert (narrow.low_pu, narrow.high_pu) == pytest.approx((0.96, 1.04))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from devices.catalogue import fixed_load, solar_roof, thermostatic_load
+from devices.specification import Kind
 from node.controller.powerflow import Feeder, balanced_v
 from node.controller.reasons import Reason
 from node.controller.voltage import Band, TapChanger
@@ -13,7 +14,7 @@ from node.controller.wires import Wires
 from node.hub.dispatch import BadSchedule, Dispatch
 from node.hub.dispatch_records import ControllerFailure, IncidentKind, IntervalInputs, Schedule, SupplyFailure
 from node.hub.dispatch_state import BadWorld, world_from_bytes
-from node.hub.dispatch_voltage import VoltageControl, VoltageRun
+from node.hub.dispatch_voltage import FeederCollapsed, VoltageControl, VoltageRun
 from node.hub.voltage_records import Ahead, TapReason, VoltageState, state_from_bytes
 from tests.unit.node.hub.small_plant import START_S, Community
 
@@ -45,7 +46,7 @@ class Street(Community):
             impedance_share=params.impedance_share[:, None],
             current_share=params.current_share[:, None],
             rebound_ratio=ratio[:, None],
-            n_devices=params.n_devices,
+            is_solar=params.kind == Kind.SOLAR,
         )
         self.control = VoltageControl(
             wires, changer, Band(), is_optimising=is_optimising, margin_pu=0.001, delay_s=60, fast_delay_s=10
@@ -197,9 +198,29 @@ def test_sun_that_would_lift_a_customer_too_far_is_shared_out_and_signed_as_curt
 def test_the_tap_goes_first_and_the_sun_stays():
     street = sunny_street(source_pu=1.03)
     outcome = street.run(street.inputs(**{"sun-a": 4_000.0, "sun-b": 6_000.0}))
-    assert outcome.voltage.changes[0].reason is TapReason.TOO_HIGH
+    change = outcome.voltage.changes[0]
+    assert change.reason is TapReason.LETS_SUN_THROUGH
+    assert "W of sun through that home-1 at its upper limit held back" in change.text
     # Curtailed for the ten seconds until the tap moves, not longer.
     assert 0 < outcome.energies.curtailed_wh.sum() < 10_000 * 11 / 3600
+
+
+def test_nobody_is_pressed_below_the_band_for_the_sake_of_anothers_sun():
+    """Sun on one line, a heavy load on the other: no position suits both, so the sun gives way."""
+    street = Street([[solar_roof("sun")], [fixed_load("oven")]], source_pu=1.03)
+    step = street.inputs(sun=9_000.0, oven=6_500.0)
+    outcome = street.run(step)
+    assert outcome.voltage.low_pu[3] >= 0.95
+    assert outcome.voltage.high_pu[2] <= 1.05
+    assert outcome.energies.curtailed_wh[0] > 0
+    assert outcome.voltage.outside_s == 0
+
+
+def test_a_grid_that_is_too_high_by_itself_is_lowered():
+    street = Street([[fixed_load("server")]], source_pu=1.07)
+    change = street.run(street.inputs(server=200.0)).voltage.changes[0]
+    assert (change.reason, change.after) == (TapReason.TOO_HIGH, -2)
+    assert 10 <= change.at_s - START_S < 11
 
 
 def test_a_dead_controller_moves_no_tap_but_loads_see_their_voltage():
@@ -230,6 +251,20 @@ def test_loads_of_an_island_see_the_voltage_that_it_makes():
     assert 0.975 < seen.v_pu[1] < 0.985
     back = run.see(street.inputs(), fleet, np.array([False, False]), np.ones(2))
     assert back.v_pu[0] == back.v_pu[1] == pytest.approx(seen.v_pu[1])
+
+
+def test_a_lamp_that_could_not_draw_its_rated_power_draws_what_it_can():
+    """40 kW of resistance over 0.5 ohm: as constant power it would collapse, as a divider it glows dimly."""
+    street = Street([[fixed_load("lamp", impedance_share=1.0)]], connection_w=(1e6, 1e6), is_optimising=False)
+    outcome = street.run(street.inputs(lamp=40_000.0))
+    r_lamp = V**2 / 40_000.0
+    assert outcome.voltage.low_pu[2] == pytest.approx(r_lamp / (r_lamp + OHM), abs=1e-3)
+
+
+def test_lines_that_cannot_carry_the_loads_are_told_plainly():
+    street = Street([[fixed_load("furnace")]], connection_w=(1e6, 1e6))
+    with pytest.raises(FeederCollapsed, match=r"cannot carry 40\.0 kW"):
+        street.run(street.inputs(furnace=40_000.0))
 
 
 def test_without_the_day_ahead_the_schedule_is_refused():
