@@ -24,24 +24,34 @@ class LevyRule(Enum):
     NET_OF_FED_BACK = "net_of_fed_back"
 
 
-def levied_milli_wh(
-    net_export_milli_wh: NDArray[np.int64], rule: LevyRule, is_exempt: NDArray[np.bool_] | None = None
+def levies_pico(
+    net_export_milli_wh: NDArray[np.int64],
+    levy_micro_per_kwh: NDArray[np.int64],
+    rule: LevyRule,
+    is_exempt: NDArray[np.bool_] | None = None,
 ) -> int:
-    """Return the energy of a span on which levies are due, >= 0.
+    """Return the levies due for a span, >= 0.
 
     Parameters
     ----------
     net_export_milli_wh : NDArray[np.int64]
         Metered by interval, `(n_intervals,)`.
+    levy_micro_per_kwh : NDArray[np.int64]
+        Rate of each interval, `(n_intervals,)`.
     is_exempt : NDArray[np.bool_] | None
         Intervals without levies: those of an island.
 
     Notes
     -----
-        IMPORT            sum_t max(-g_t, 0)
-        NET_OF_FED_BACK   max(-sum_t g_t, 0)
+        IMPORT            sum_t max(-g_t, 0) * rate_t
+        NET_OF_FED_BACK   max(-sum_t g_t * rate_t, 0)
+
+    Amounts are balanced, not energies: what goes back saves the levies of its own hour.
     """
-    net = net_export_milli_wh if is_exempt is None else net_export_milli_wh[~is_exempt]
+    rate = levy_micro_per_kwh if is_exempt is None else np.where(is_exempt, 0, levy_micro_per_kwh)
+    dues: list[int] = [
+        -net * levy for net, levy in zip(net_export_milli_wh.tolist(), rate.tolist(), strict=True)
+    ]
     if rule is LevyRule.NET_OF_FED_BACK:
-        return max(-int(net.sum()), 0)
-    return -int(net[net < 0].sum())
+        return max(sum(dues), 0)
+    return sum(due for due in dues if due > 0)

@@ -100,7 +100,8 @@ def open_or_found(
         _found_in(scenario, plant, keys, founded_s, data, store_url)
     elif store_url not in (None, location.url_in(folder)):
         raise WrongCommunity(f"the data folder's database is {location.url_in(folder)}, not {store_url}")
-    store = Store(location.url_in(folder))
+    # A study may lose its last intervals with the machine's power, not with its process: it need not wait for the disk.
+    store = Store(location.url_in(folder), synchronous="FULL" if scenario.study.chain else "NORMAL")
     try:
         _check_belongs(store, scenario)
         if not scenario.study.chain:

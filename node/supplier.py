@@ -1,5 +1,6 @@
 """The supplier's tariff of a scenario, interval by interval and zone by zone: what it charges, and what it pays."""
 
+from collections.abc import Sequence
 from datetime import time
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from market.chunks import Tariff
 from market.tariffs import IslandPrices, TariffSeries, TimeOfUse, Window, ZoneTariff, tables
 from node.scenario import Scenario
+from node.scenario.models import PriceWindow
 
 
 def zone_tariff(scenario: Scenario) -> ZoneTariff:
@@ -15,23 +17,34 @@ def zone_tariff(scenario: Scenario) -> ZoneTariff:
 
     Levies are left out: they are due on metered import whoever sold the energy, and are collected outside.
     """
-    windows = scenario.tariff.short_price_windows
-    starts = [0, *(window.start for window in windows[1:])]
-    ends = [*starts[1:], 0]
     return ZoneTariff(
         scenario.zone,
-        energy=TimeOfUse(
-            tuple(
-                Window(window.price_micro_per_kwh, _clock(start), _clock(end))
-                for window, start, end in zip(windows, starts, ends, strict=True)
-            )
-        ),
+        energy=_by_hours(scenario.tariff.short_price_windows),
         feed_in=TimeOfUse.flat(scenario.tariff.long_price_micro_per_kwh),
         island=None
         if scenario.tariff.island is None
         else IslandPrices(
             scenario.tariff.island.short_price_micro_per_kwh, scenario.tariff.island.long_price_micro_per_kwh
         ),
+    )
+
+
+def levy_tariff(scenario: Scenario) -> ZoneTariff:
+    """Return the levies by time, as a tariff of their own."""
+    tariff = scenario.tariff
+    flat = TimeOfUse.flat(tariff.levies_micro_per_kwh)
+    return ZoneTariff(scenario.zone, energy=_by_hours(tariff.levy_windows) if tariff.levy_windows else flat)
+
+
+def _by_hours(windows: Sequence[PriceWindow]) -> TimeOfUse:
+    """Return prices that hold from one window's start until the next one's."""
+    starts = [0, *(window.start for window in windows[1:])]
+    ends = [*starts[1:], 0]
+    return TimeOfUse(
+        tuple(
+            Window(window.price_micro_per_kwh, _clock(start), _clock(end))
+            for window, start, end in zip(windows, starts, ends, strict=True)
+        )
     )
 
 
@@ -44,6 +57,7 @@ class Supplier:
 
     def __init__(self, scenario: Scenario) -> None:
         self._tariff = zone_tariff(scenario)
+        self._levies = levy_tariff(scenario)
         self._grid = scenario.grid
         self._series: dict[range, TariffSeries] = {}
 
@@ -66,6 +80,10 @@ class Supplier:
             self._series[intervals] = self._tariff.series(self._grid, intervals)
         series = self._series[intervals]
         return series.short_micro_per_kwh, series.long_micro_per_kwh
+
+    def levies(self, intervals: range) -> NDArray[np.int64]:
+        """Return the levies on metered import, micro-credit per kWh, `(n_intervals,)`."""
+        return self._levies.series(self._grid, intervals).energy_micro_per_kwh
 
     def table(self, interval: int, is_islanded: NDArray[np.bool_]) -> tuple[Tariff, ...]:
         """Return the tariff of each zone in an interval: the supplier's, or the island's where it was away.

@@ -142,9 +142,9 @@ class AgentFleet:
         self._is_fit = np.ones(plant.storages.size, np.bool_)
         self._recoveries: tuple[Recovery, ...] = ()
         self._fee = float(plant.scenario.market.fee_micro_per_kwh)
-        self._levy = float(plant.scenario.tariff.levies_micro_per_kwh)
-        gets_back = [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
-        self._levy_back = np.where(gets_back, self._levy, 0.0)
+        self._gets_levies_back = np.array(
+            [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
+        )
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -231,7 +231,9 @@ class AgentFleet:
         most_w = most_w * self._is_fit
         room = reserve_room_w(self._storages, usable, duration_h, most_w, is_symmetric=is_symmetric)
         short, _ = self._supplier.prices(range(at, at + 1))
-        energy_price = np.full(room.size, float(short[0]) + self._levy)
+        energy_price = np.full(
+            room.size, float(short[0]) + float(self._supplier.levies(range(at, at + 1))[0])
+        )
         return room, reserve_price_micro_per_kwh(self._storages, energy_price)
 
     def take_out(self, is_fit: NDArray[np.bool_]) -> None:
@@ -302,6 +304,7 @@ class AgentFleet:
         skip = span.start - at
         short, long = self._islands.tariffs(at, span)
         load = self._islands.served(load)
+        levy = self._islands.levies(at, span)
         capacity = np.array([p.connection_capacity_w for p in scenario.participants])
         export = np.array(
             [
@@ -322,8 +325,8 @@ class AgentFleet:
             zone=self._zone,
             tree=self._islands.tree(),
             price_micro_per_kwh=self._expected_prices(span, per_day),
-            levy_micro_per_kwh=self._levy,
-            levy_back_micro_per_kwh=self._levy_back,
+            levy_micro_per_kwh=levy,
+            levy_back_micro_per_kwh=levy * self._gets_levies_back[:, None],
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
         )

@@ -66,6 +66,7 @@ def quote(
     all_in = None if price is None else price + fee if is_buy else price - fee
     short, long = here.community.supplier.prices(range(interval, interval + 1))
     supplier = int(short[0] if is_buy else long[0])
+    levies = int(here.community.supplier.levies(range(interval, interval + 1))[0])
     received = -quantity_milli_wh if is_buy else quantity_milli_wh
     return schemas.Quote(
         account=account,
@@ -79,7 +80,7 @@ def quote(
         fee_micro_per_kwh=fee,
         all_in_micro_per_kwh=all_in,
         amount_pico=None if all_in is None else all_in * received,
-        levies_micro_per_kwh=scenario.tariff.levies_micro_per_kwh if is_buy else 0,
+        levies_micro_per_kwh=levies if is_buy else 0,
         supplier_micro_per_kwh=supplier,
         supplier_pico=supplier * received,
     )

@@ -1,11 +1,13 @@
-"""Measure grid services: messages of an election, and a blackout's hour of a hundred devices.
+"""Measure grid services: the swarm's answer, messages of an election, a blackout's hour of a hundred devices.
 
 | figure | what it is |
 |---|---|
+| `swarm_100k_ms`, `swarm_answer_100k_ms` | see `node/bench/grid_swarm.py` |
 | `election_messages_per_s` | messages that members of an island handle per second of one core, all their answers made |
 | `island_realtime_factor` | simulated over processor seconds: 100 devices in 10 ms steps, the leader every 100 ms |
 
-Processor seconds, not wall-clock seconds: others may use the machine. `--minutes` shortens the hour.
+Elections and islands are measured in processor seconds, not wall-clock seconds: others may use the machine.
+`--minutes` shortens the hour.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from devices.fleet import deliverable_w, step
 from devices.parameters import FleetParameters, build_fleet
 from devices.specification import DeviceSpec, Permission, Priority
 from devices.state import FleetInputs, FleetState, initial_state
+from node.bench.grid_swarm import swarm_figures
 from node.controller import election
 from node.controller.control_plan import ControlPlan, islanded, plan_control
 from node.controller.decision import Period
@@ -40,7 +43,7 @@ PERIOD_MS: Final = 100
 LEASE_S: Final = 300.0
 
 
-def election_messages_per_s(seconds: float = ELECTIONS_S) -> float:
+def election_messages_per_s(seconds: float) -> float:
     """Let nine members elect, follow, and lose their leader every two seconds, at 30 % loss; return the rate."""
     random = Random(7)
     component = frozenset(range(N_MEMBERS))
@@ -154,8 +157,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--minutes", type=float, default=60.0, help="of the blackout; default the whole hour")
     options = parser.parse_args(arguments)
-    figures = {
-        "election_messages_per_s": election_messages_per_s(),
+    figures = swarm_figures() | {
+        "election_messages_per_s": election_messages_per_s(ELECTIONS_S),
         "island_realtime_factor": island_realtime_factor(options.minutes),
     }
     if options.json:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from node.controller.errors import InvalidRequest
 from node.controller.network import FloatArray, IntArray
-from node.controller.powerflow import Feeder, Flow, PhaseLoads, solve
+from node.controller.powerflow import DoesNotConverge, Feeder, Flow, PhaseLoads, solve
 
 BoolArray = NDArray[np.bool_]
 
@@ -191,10 +191,9 @@ def tap_table(
         Injections that give way, all by the same share, where somebody would be above `high_pu`: then the source
         has to deliver what they do not, and `drawn_w` says so.
 
-    Raises
-    ------
-    DoesNotConverge
-        If the feeder cannot carry the loads.
+    Notes
+    -----
+    Where a position cannot carry the loads the voltage collapses: it is 0 there, so no plan will choose it.
     """
     n_steps, positions = loads.s_va.shape[1], changer.positions
     shape = (n_steps, positions.size)
@@ -214,8 +213,22 @@ def tap_table(
 def _solved(
     feeder: Feeder, loads: PhaseLoads, ratio: FloatArray, rebound_ratio: FloatArray | float
 ) -> FloatArray:
-    """Return power drawn, lowest and highest voltage of each case, (3, n_cases)."""
-    flow = solve(feeder, loads, TOLERANCE_V, ratio)
+    """Return power drawn, lowest and highest voltage of each case, (3, n_cases); zeros where it collapses."""
+    try:
+        flow = solve(feeder, loads, TOLERANCE_V, ratio)
+    except DoesNotConverge:
+        if ratio.size == 1:
+            return np.zeros((3, 1))
+        # Some case has no solution: halve until it is alone.
+        half = ratio.size // 2
+        parts = (slice(0, half), slice(half, None))
+        return np.concatenate(
+            [
+                _solved(feeder, replace(loads, s_va=loads.s_va[:, part]), ratio[part], rebound_ratio)
+                for part in parts
+            ],
+            axis=1,
+        )
     v_pu = customer_pu(flow, loads)
     drawn_w = flow.source_va().real + _taken_back_w(flow, loads, rebound_ratio)
     return np.stack([drawn_w, v_pu.min(axis=0), v_pu.max(axis=0)])

@@ -80,9 +80,9 @@ class Wires:
         v = v_pu[self.device]
         return self.mean((z * v + i) * v + 1.0 - z - i)
 
-    def solve(self, p_w: FloatArray, source_pu: FloatArray | float) -> tuple[Flow, FloatArray]:
-        """Solve for measured powers; return the flow and the voltage at every terminal, (n_terminals, n_cases)."""
-        flow = solve(self.feeder, self.at_any_voltage(p_w), TOLERANCE_V, source_pu)
+    def solve(self, loads: PhaseLoads, source_pu: FloatArray | float) -> tuple[Flow, FloatArray]:
+        """Solve for loads; return the flow and the voltage at every terminal, (n_terminals, n_cases)."""
+        flow = solve(self.feeder, loads, TOLERANCE_V, source_pu)
         return flow, np.abs(flow.v_v[self.bus, self.phase]) / self.rated_v
 
     def mean(self, terminal: FloatArray) -> FloatArray:

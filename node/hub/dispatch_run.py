@@ -52,6 +52,7 @@ DEADBAND_PU = 1e-3
 DEADBAND_W = 0.05
 LIMIT_DEADBAND_W = 1.0
 TRIM_W = 0.01
+OFF_REASONS = (Reason.NO_VOLTAGE, Reason.SHED, Reason.PICK_UP)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -186,6 +187,9 @@ class IntervalRun:
         self._decision = decision
         self.ledger.add_decision(decision)
         change = _change_w(decision.setpoint_w, self._setpoint_w)
+        # Zero for another reason is news: dark, waiting for its turn, or shed.
+        is_retold = np.isin(decision.reason, OFF_REASONS) & (decision.reason != self._reason)
+        change = np.where(is_retold, np.inf, change)
         has_moved = change > self._deadband_w
         is_coast = self._is_settled and not has_moved.any()
         is_changed = change > TRIM_W if is_coast else has_moved

@@ -17,9 +17,11 @@ from devices.specification import Kind
 from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller.decision import Decision
 from node.controller.network import FloatArray, IntArray
+from node.controller.powerflow import DoesNotConverge, Flow
 from node.controller.reasons import Reason
 from node.controller.voltage import SOLAR_SHARES, Band, TapChanger, TapTable, plan_taps, tap_table
 from node.controller.wires import Wires
+from node.errors import Permanent
 from node.hub.dispatch_records import Incident, IncidentKind
 from node.hub.voltage_records import (
     Ahead,
@@ -36,6 +38,10 @@ MS_PER_S = 1_000
 SAME_POWER_W = 1.0
 # A customer's voltage is a mean of a minute: ten times stricter than EN 50160's ten minutes.
 WINDOW_S = 60.0
+
+
+class FeederCollapsed(Permanent):
+    """The scenario's lines cannot carry its loads."""
 
 
 class VoltageControl:
@@ -139,12 +145,27 @@ class VoltageRun:
         p_w = np.where(in_island, 0.0, fleet.p_w)
         if self._solved_w is None or np.abs(p_w - self._solved_w).sum() > SAME_POWER_W:
             wires = self._control.wires
-            flow, terminal_v = wires.solve(p_w[:, None], self._ratio())
+            flow, terminal_v = self._solve(p_w)
             self._solved_w, self._terminal_v = p_w, terminal_v[:, 0]
             self._loss_w = float(flow.loss_w(wires.feeder).sum())
             self._limit_solar(inputs, p_w)
         self._v_pu = np.where(in_island, island_v, self._control.wires.mean(self._terminal_v))
         return replace(inputs, v_pu=self._v_pu)
+
+    def _solve(self, p_w: FloatArray) -> tuple[Flow, FloatArray]:
+        """Solve for measured powers; where these were drawn at a voltage that cannot last, as loads would follow it."""
+        wires, ratio = self._control.wires, self._ratio()
+        try:
+            return wires.solve(wires.at_any_voltage(p_w[:, None]), ratio)
+        except DoesNotConverge:
+            pass
+        try:
+            return wires.solve(wires.by_voltage(self._at_rated_voltage(p_w)[:, None]), ratio)
+        except DoesNotConverge as error:
+            raise FeederCollapsed(
+                f"the lines cannot carry {-p_w.sum() / 1e3:.1f} kW at {self._start_s + self._elapsed_s:.0f} s unix "
+                "time: the voltage collapses. Shorter or thicker lines, or less load on one phase, would help"
+            ) from error
 
     def _ratio(self) -> float:
         return float(self._control.changer.ratio_pu(self._position))
@@ -160,7 +181,8 @@ class VoltageRun:
             return
         others = np.where(available > 0, 0.0, p_w)
         cases = others[:, None] + available[:, None] * SOLAR_SHARES
-        _, terminal_v = self._control.wires.solve(cases, self._ratio())
+        wires = self._control.wires
+        _, terminal_v = wires.solve(wires.at_any_voltage(cases), self._ratio())
         fits = np.flatnonzero(terminal_v.max(axis=0) <= high)
         self._solar_share = float(SOLAR_SHARES[fits[-1]]) if fits.size else 0.0
 
@@ -234,20 +256,21 @@ class VoltageRun:
         self._due = at_ms, change
 
     def _rated_w(self, inputs: FleetInputs, fleet: FleetState, in_island: BoolArray) -> FloatArray:
-        """Return powers at rated voltage: loads from measured power and voltage, solar all that is available.
+        """Return powers at rated voltage: of loads from what was measured, of solar all that is available."""
+        available = inputs.solar_available_w * inputs.is_present
+        rated = np.where(available > 0, available, self._at_rated_voltage(fleet.p_w))
+        return np.where(in_island, 0.0, rated)
+
+    def _at_rated_voltage(self, p_w: FloatArray) -> FloatArray:
+        """Return what measured powers would be at rated voltage, (n_devices,).
 
         A thermostat above rated voltage draws its need already, so its share counts as one there.
         """
         wires = self._control.wires
-        share = wires.voltage_share(self._terminal_by_device())
+        share = wires.voltage_share(wires.mean(self._terminal_v))
         is_thermostat = wires.mean(wires.rebound_ratio[:, 0]) > 0
         share = np.where(is_thermostat, np.minimum(share, 1.0), share)
-        available = inputs.solar_available_w * inputs.is_present
-        rated = np.where(available > 0, available, fleet.p_w / np.maximum(share, 1e-6))
-        return np.where(in_island, 0.0, rated)
-
-    def _terminal_by_device(self) -> FloatArray:
-        return self._control.wires.mean(self._terminal_v)
+        return p_w / np.maximum(share, 1e-6)
 
     def _explain(self, now: TapTable, target: int) -> tuple[TapChange, bool]:
         """Return the change with its reason, and whether somebody is outside the band or sun lost without it."""

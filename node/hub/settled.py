@@ -10,13 +10,26 @@ from node.store.tables_chain import chain_accounts
 from node.store.tables_market import accounts, readings
 
 
-def newest_counted() -> Select[tuple[int, int]]:
-    """Select every account's newest interval whose register counts; nothing of who was never read."""
-    return (
-        select(readings.c.account, func.max(readings.c.interval).label("interval"))
-        .where(readings.c.settled_in.is_not(None))
-        .group_by(readings.c.account)
+def newest_counted(up_to: int | None = None) -> Select[tuple[int, int]]:
+    """Select every account's newest interval whose register counts; nothing of who was never read.
+
+    Each account's newest is looked up by itself: a scan of all readings would grow with every day.
+
+    Parameters
+    ----------
+    up_to : int or None
+        Only what counts from this interval's settlement or an earlier one.
+    """
+    counts = readings.c.settled_in.is_not(None) if up_to is None else readings.c.settled_in <= up_to
+    newest = (
+        select(readings.c.interval)
+        .where(readings.c.account == accounts.c.account, counts)
+        .order_by(readings.c.interval.desc())
+        .limit(1)
+        .scalar_subquery()
     )
+    every = select(accounts.c.account, newest.label("interval")).subquery()
+    return select(every.c.account, every.c.interval).where(every.c.interval.is_not(None))
 
 
 def not_on_chain(connection: Connection) -> tuple[int, int, int] | None:
@@ -53,7 +66,7 @@ def first_unread(connection: Connection, settled: int, before: int) -> int:
 
     `before` is the interval before the first that is metered.
     """
-    counted = newest_counted().where(readings.c.settled_in <= settled).subquery()
+    counted = newest_counted(settled).subquery()
     read = connection.execute(
         select(func.coalesce(counted.c.interval, before))
         .select_from(accounts)

@@ -269,14 +269,20 @@ def figures_of(connection: Connection, scenario: Scenario, span: range) -> dict[
         drawn[f"island-{day.node}-service"] = _service_figure(connection, scenario, span, day.node)
         inside = _inside_rounds(connection, span, day.node)
         if inside:
-            cents = CENT_PER_CREDIT / MICRO_PER_CREDIT
-            drawn[f"island-{day.node}-prices"] = plots.step_lines(
-                f"Prices inside the island {day.node}",
-                plots.times(scenario.grid, [interval for interval, _, _ in inside]),
-                {"price inside": [price * cents for _, price, _ in inside]},
-                "ct per kWh",
-            )
+            drawn[f"island-{day.node}-prices"] = _price_figure(scenario, day.node, inside)
     return drawn
+
+
+def _price_figure(scenario: Scenario, node: str, inside: list[tuple[int, int, int]]) -> Figure:
+    """Draw prices inside; intervals in which nothing was traded are gaps."""
+    price_of = {interval: price * CENT_PER_CREDIT / MICRO_PER_CREDIT for interval, price, _ in inside}
+    intervals = range(min(price_of), max(price_of) + 1)
+    return plots.step_lines(
+        f"Prices inside the island {node}",
+        plots.times(scenario.grid, list(intervals)),
+        {"price inside": [price_of.get(interval) for interval in intervals]},
+        "ct per kWh",
+    )
 
 
 def _voltage_figure(connection: Connection, span: range, node: str) -> Figure:

@@ -17,7 +17,7 @@ from market.kpis_money import (
     supplier_only_bills_pico,
     traded_volume_ratio,
 )
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
@@ -248,7 +248,7 @@ def _bills(
 ) -> tuple[Bill, ...]:
     # the twin has its supplier always: island prices are no part of its bill
     supplier_only = supplier_only_bills_pico(reference, *Supplier(scenario).prices(span))
-    levies = scenario.tariff.levies_micro_per_kwh
+    rates = Supplier(scenario).levies(span)
     islands = queries.island_intervals(connection, span)
     paid = flexibility_paid_pico(connection)
     real_wh, reference_wh = queries.stored_at_end_wh(connection, span)
@@ -258,8 +258,8 @@ def _bills(
         day = days[member.account]
         flexibility = paid.get(member.account, 0)
         rule = LevyRule(scenario.participants[row].levies)
-        levied = levied_milli_wh(metered[row], rule, islands[row]) * levies
-        reference_levied = levied_milli_wh(reference[row], rule) * levies
+        levied = levies_pico(metered[row], rates, rule, islands[row])
+        reference_levied = levies_pico(reference[row], rates, rule)
         stored_more = real_wh.get(member.account, 0.0) - reference_wh.get(member.account, 0.0)
         bills.append(
             Bill(

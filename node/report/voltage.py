@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
 from market.units import PICO_PER_CREDIT
 from node.controller.voltage import Band, TapTable, plan_taps, stay
 from node.report import queries
@@ -22,6 +22,7 @@ from node.scenario import Scenario, Taps
 from node.store.tables_devices import incidents
 from node.store.tables_market import imbalances
 from node.store.tables_voltage import tap_changes, voltage_accounts, voltage_intervals, voltage_nodes
+from node.supplier import Supplier
 from node.wiring import tap_changer
 
 
@@ -163,6 +164,18 @@ def intervals(connection: Connection, span: range) -> dict[bool, list[Any]]:
     return {is_twin: list(group) for is_twin, group in groupby(found, key=lambda row: row.is_twin)}
 
 
+def network_loss_wh(connection: Connection, span: range) -> float:
+    """Return what transformer and lines lost over a span, Wh; 0 where the scenario has none."""
+    lost = connection.execute(
+        select(func.sum(voltage_intervals.c.loss_wh)).where(
+            voltage_intervals.c.is_twin.is_(False),
+            voltage_intervals.c.interval >= span.start,
+            voltage_intervals.c.interval < span.stop,
+        )
+    ).scalar()
+    return float(lost or 0.0)
+
+
 def _side(scenario: Scenario, rows: list[Any]) -> Side:
     def total(name: str) -> float:
         return float(sum(getattr(row, name) for row in rows))
@@ -236,7 +249,7 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
         at_home[row, interval - span.start] = net_export
         received[row] += amount - twin_amount
     islands = queries.island_intervals(connection, span)
-    price = scenario.tariff.levies_micro_per_kwh
+    rates = Supplier(scenario).levies(span)
     extremes = {
         row.node: (row.low, row.high)
         for row in connection.execute(
@@ -256,7 +269,9 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
     result = []
     for row, person in enumerate(scenario.participants):  # accounts are numbered in their order
         rule = LevyRule(person.levies)
-        levied, levied_at_home = (levied_milli_wh(net[row], rule, islands[row]) for net in (metered, at_home))
+        levied, levied_at_home = (
+            levies_pico(net[row], rates, rule, islands[row]) for net in (metered, at_home)
+        )
         node = f"connection:{person.id}"
         result.append(
             CustomerShare(
@@ -264,7 +279,7 @@ def _customers(connection: Connection, scenario: Scenario, span: range) -> tuple
                 node,
                 *extremes[node],
                 int((metered[row] - at_home[row]).sum()),
-                received[row] + (levied_at_home - levied) * price,
+                received[row] + levied_at_home - levied,
             )
         )
     return tuple(result)

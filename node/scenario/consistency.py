@@ -1,6 +1,6 @@
 """What no single field can tell: names that must exist or be unique, trees, ranges between fields."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from market.units import MAX_QUANTITY_MILLI_WH
 from node.scenario import microgrid_consistency, wishes
@@ -13,7 +13,7 @@ from node.scenario.devices import (
     Supercapacitor,
 )
 from node.scenario.mistakes import Location, Mistake
-from node.scenario.models import Participant, Scenario
+from node.scenario.models import Participant, PriceWindow, Scenario
 
 MAX_ZONES = 32
 """Price zones that the contract takes (contracts/registry.vy)."""
@@ -51,17 +51,14 @@ def _steps(scenario: Scenario) -> Iterator[Mistake]:
 
 def _tariff(scenario: Scenario) -> Iterator[Mistake]:
     tariff, cap = scenario.tariff, scenario.market.price_cap_micro_per_kwh
-    windows = tariff.short_price_windows
-    if windows[0].start != 0:
-        yield Mistake(("tariff", "short_price_windows", 0, "start"), "expected the first window at 00:00")
-    for i, window in enumerate(windows):
+    yield from _windows(scenario, "short_price_windows", tariff.short_price_windows)
+    yield from _windows(scenario, "levy_windows", tariff.levy_windows)
+    if tariff.levy_windows and tariff.levies_micro_per_kwh:
+        yield Mistake(
+            ("tariff", "levies_micro_per_kwh"), "expected none beside levy_windows: they say all of it"
+        )
+    for i, window in enumerate(tariff.short_price_windows):
         where: Location = ("tariff", "short_price_windows", i)
-        if i and window.start <= windows[i - 1].start:
-            yield Mistake((*where, "start"), "expected a later time than the window before")
-        if window.start >= 1_440:
-            yield Mistake((*where, "start"), "expected a time before 24:00")
-        if window.start * 60 % scenario.interval_s:
-            yield Mistake((*where, "start"), f"expected a border of the {scenario.interval_s} s intervals")
         if window.price_micro_per_kwh > cap:
             yield Mistake((*where, "price_micro_per_kwh"), f"expected at most the price cap of {cap}")
         if window.price_micro_per_kwh < tariff.long_price_micro_per_kwh:
@@ -75,6 +72,20 @@ def _tariff(scenario: Scenario) -> Iterator[Mistake]:
         yield Mistake(("tariff", "long_price_micro_per_kwh"), f"expected at most the price cap of {cap}")
     if scenario.market.fee_micro_per_kwh > cap:
         yield Mistake(("market", "fee_micro_per_kwh"), f"expected at most the price cap of {cap}")
+
+
+def _windows(scenario: Scenario, name: str, windows: Sequence[PriceWindow]) -> Iterator[Mistake]:
+    """Yield windows that do not cover a day in order, or do not fit the intervals."""
+    if windows and windows[0].start != 0:
+        yield Mistake(("tariff", name, 0, "start"), "expected the first window at 00:00")
+    for i, window in enumerate(windows):
+        where: Location = ("tariff", name, i)
+        if i and window.start <= windows[i - 1].start:
+            yield Mistake((*where, "start"), "expected a later time than the window before")
+        if window.start >= 1_440:
+            yield Mistake((*where, "start"), "expected a time before 24:00")
+        if window.start * 60 % scenario.interval_s:
+            yield Mistake((*where, "start"), f"expected a border of the {scenario.interval_s} s intervals")
 
 
 def _island_tariff(scenario: Scenario) -> Iterator[Mistake]:

@@ -104,12 +104,14 @@ class Tariff(Strict):
     """The supplier's tariff: what it charges for a shortfall, pays for a surplus, and what is due anyway.
 
     `levies_micro_per_kwh` (grid charges and taxes) are due on every kWh metered as import, whoever sold it;
-    they are collected outside the market and are the same in the market bill and the supplier-only bill.
+    they are collected outside the market and are the same in the market bill and the supplier-only bill. With
+    `levy_windows` they have hours, like the supplier's price.
     """
 
     short_price_windows: Annotated[tuple[PriceWindow, ...], Field(min_length=1, max_length=96)]
     long_price_micro_per_kwh: Price
     levies_micro_per_kwh: PositivePrice = 0
+    levy_windows: Annotated[tuple[PriceWindow, ...], Field(max_length=96)] = ()
     co2_g_per_kwh: Annotated[float, Field(ge=0, le=2_000)]
     supplier_deposit_credits: Annotated[int, Field(ge=1, le=10**9)] = 100_000
     island: IslandTariff | None = None

@@ -95,8 +95,8 @@ class Store:
         `sqlite:////var/lib/grid/store.db`, `sqlite://` (in memory, one thread, for studies and tests) or
         `postgresql+psycopg://user:password@host/name`.
     synchronous : str
-        SQLite's durability: `FULL` syncs the disk at every commit; `OFF` only for studies whose state may
-        be lost.
+        SQLite's durability: `FULL` syncs the disk at every commit; `NORMAL` outlives the process but may lose
+        the newest transactions with the machine's power; `OFF` only for studies whose state may be lost.
 
     Raises
     ------

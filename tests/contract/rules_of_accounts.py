@@ -166,6 +166,14 @@ def an_agent_may_be_changed_before_the_meter_is_installed(w: World) -> None:
 
 
 @rule
+def an_agents_change_leaves_the_connection_as_it_is(w: World) -> None:
+    before = KeyWord.unpack(w.view("keys", w.zoe.account))
+    w.send(w.zoe.owner, "set_agent", w.zoe.account, w.stranger.address)
+    after = KeyWord.unpack(w.view("keys", w.zoe.account))
+    assert (after.zone, after.capacity_milli_wh) == (before.zone, before.capacity_milli_wh) == (1, 10_000_000)
+
+
+@rule
 def a_register_may_use_its_whole_field(w: World) -> None:
     for name, bound in (("top", 2**55 - 1), ("bottom", -(2**55) + 1)):
         member = w.join(name, register_milli_wh=bound)

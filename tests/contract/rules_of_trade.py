@@ -332,6 +332,8 @@ def a_shortfall_that_earns_money_is_not_forgiven_away(w: World) -> None:
 def curtailments_may_be_recorded_in_any_order(w: World) -> None:
     w.curtail(w.ann, w.interval + w.parameters.notice_intervals, 9)
     w.curtail(w.ann, w.t, 250)
+    newest = MeterWord.unpack(w.view("meters", w.ann.account)).curtailed
+    assert newest == w.interval + w.parameters.notice_intervals
     balance = w.balance(w.ann)
     w.do(readings=[w.meter(w.ann, -400)])
     assert w.balance(w.ann) - balance == -150 * SHORT

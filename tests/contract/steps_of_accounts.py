@@ -93,6 +93,9 @@ class AccountSteps(Choices):
 
     def a_meter_is_replaced(self, r: Random) -> None:
         account, meter, registrar = self.account(r), self.name(r), self.registrar(r)
+        due = [n for n, a in self.members.items() if len(a.meters) > 1 and a.meters[1][0] <= self.model.now]
+        if due and r.random() < 0.5:
+            account = r.choice(due)
         bounds = [MAX_REGISTER + 1, -MAX_REGISTER - 1]
         offset = r.choice([0, 1000, -1000, 77_000]) if r.random() > 0.05 else r.choice(bounds)
         key = self.twins.keys[meter].address

@@ -1,5 +1,6 @@
 """The blackout: found out, led, lived on what there is, dark, started by the sun, in phase, settled afterwards."""
 
+import hashlib
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ from node.api.app import create_app
 from node.chain.contracts import cache_folder
 from node.community import open_community
 from node.hub.replaying import replay
-from node.report import islands
+from node.report import export, islands
 from node.report.summary import summarise
 from node.report.terminal import figures
 from node.report.writing import figures as pictures
@@ -287,3 +288,28 @@ def test_the_api_tells_incidents_and_islands(day):
     assert [one["kind"] for one in incidents_told][:2] == ["supply_failed", "island_detected"]
     assert told["node"] == "quarter" and told["phase"] == "islanded" and told["term"] == 1
     assert {one["priority"] for one in told["services"]} == {"critical", "normal", "deferrable"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_done", [37, 45, 60, 71])
+def test_stopped_in_the_middle_of_it_the_day_ends_the_same(n_done, day, data, tmp_path):
+    """With the switch open, intervals unsettled, a leader, or darkness: the next start goes on as it would have."""
+    scenario = load(SCENARIO)
+    stop = scenario.delivery_intervals()
+    community = open_community(scenario, profiles.load(scenario), tmp_path)
+    Simulation(community).run(stop.start + n_done)
+    community.close()
+    community = open_community(scenario, profiles.load(scenario), tmp_path)
+    try:
+        Simulation(community).run(stop.stop)
+        assert fingerprint(community, tmp_path / "tables") == fingerprint(day, data / "tables")
+    finally:
+        community.close()
+
+
+def fingerprint(community, folder):
+    """Return a hash per exported table, and the chain's final state root."""
+    with community.store.read() as connection:
+        paths = export.write_tables(connection, folder)
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return found | {"state root": community.chain.header(community.chain.head().number).state_root.hex()}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
 from node import profiles
 from node.api.app import create_app
 from node.audit.bundle import file_name
@@ -13,7 +13,7 @@ from node.audit.intervals import Auditor
 from node.audit.record import ChainRecord
 from node.chain.reconcile import reconcile
 from node.community import open_community
-from node.report import queries
+from node.report import queries, terminal
 from node.report.summary import summarise
 from node.scenario import Scenario, load
 from node.scenario.disturbances import SupplyOutage
@@ -37,11 +37,11 @@ def test_a_bill_owes_levies_by_its_rule(ran: Ran) -> None:
         on_import = summarise(connection, ran.scenario)
         netted = summarise(connection, with_levies(ran.scenario, sun="net_of_fed_back"))
         metered, reference = queries.net_exports(connection, on_import.span)
-    levy = ran.scenario.tariff.levies_micro_per_kwh
+    rate = np.full(len(on_import.span), ran.scenario.tariff.levies_micro_per_kwh)
     for name, nets in (("market_pico", metered), ("supplier_only_pico", reference)):
         less = getattr(on_import.bills[0], name) - getattr(netted.bills[0], name)
-        by_rule = {rule: levied_milli_wh(nets[0], rule) for rule in LevyRule}
-        assert less == levy * (by_rule[LevyRule.IMPORT] - by_rule[LevyRule.NET_OF_FED_BACK])
+        by_rule = {rule: levies_pico(nets[0], rate, rule) for rule in LevyRule}
+        assert less == by_rule[LevyRule.IMPORT] - by_rule[LevyRule.NET_OF_FED_BACK]
     assert netted.bills[0].supplier_only_pico < on_import.bills[0].supplier_only_pico
     assert on_import.bills[1:] == netted.bills[1:]
 
@@ -112,3 +112,12 @@ def test_a_statement_says_that_an_imbalance_was_settled_inside_the_island(blacko
     assert reasons.keys() & set(OUT)
     for hour, reason in reasons.items():
         assert ("inside the island at" in reason) == (hour in OUT), reason
+
+
+def test_savings_of_who_was_not_served_are_said_with_what_was_missing(blackout) -> None:
+    with blackout.community.store.read() as connection:
+        summary = summarise(connection, blackout.scenario)
+    unserved_kwh = sum(summary.unserved_wh.values()) / 1e3
+    told = dict(terminal.figures(summary))["savings"]
+    assert unserved_kwh > 0.05
+    assert f"{unserved_kwh:,.1f} kWh less served than in the reference" in told

@@ -32,8 +32,8 @@ def test_all_rounds_of_a_day_clear_again_as_recorded(copied):
 @pytest.mark.parametrize(
     "statement",
     [
-        "update fills set quantity_milli_wh = quantity_milli_wh + 1 where rowid = (select min(rowid) from fills)",
-        "delete from fills where rowid = (select max(rowid) from fills)",
+        "update fills set quantity_milli_wh = quantity_milli_wh + 1 where sequence = (select min(sequence) from fills)",
+        "delete from fills where sequence = (select max(sequence) from fills)",
         "update prices set price_micro_per_kwh = price_micro_per_kwh + 1 where (interval, round) = "
         "(select interval, round from rounds where volume_milli_wh > 0 limit 1)",
         "update orders set limit_micro_per_kwh = limit_micro_per_kwh - 200000 where sequence = "

@@ -204,7 +204,7 @@ def _orders(
     )
     for low, high in pairwise(cuts):
         middle = 0.5 * (low + high)
-        worth = merit.worth - outlook.levy_at(rows[merit.key], middle)
+        worth = merit.worth - outlook.levy_at(rows[merit.key], columns[merit.key], middle)
         is_buy = middle < position[merit.key]
         delivered = np.where(merit.is_charge, int(Source.SOLAR), int(Source.STORAGE))
         delivered = np.where(middle > 0, delivered, int(Source.ANY))

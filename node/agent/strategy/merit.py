@@ -106,8 +106,8 @@ def deliverable_room(
     owner, hours = fleet.account, plan.hours
     after = outlook.first + place - plan.first + 1
     drain_wh = fleet.self_discharge_w * hours * n_intervals
-    short = outlook.short_micro_per_kwh[owner, place] + outlook.levy_micro_per_kwh[owner]
-    long = outlook.long_micro_per_kwh[owner, place] + outlook.levy_back_micro_per_kwh[owner]
+    short = outlook.short_micro_per_kwh[owner, place] + outlook.levy_micro_per_kwh[owner, place]
+    long = outlook.long_micro_per_kwh[owner, place] + outlook.levy_back_micro_per_kwh[owner, place]
     never_sold = plan.value.level_worth(
         after, (short - fleet.wear_micro_per_kwh - fleet.markup_micro_per_kwh) * eta_out
     )

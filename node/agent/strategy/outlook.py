@@ -44,9 +44,9 @@ class Outlook:
     price_micro_per_kwh : Floats
         Expected net clearing price by zone, `(n_zones, n_intervals)`.
     levy_micro_per_kwh : Floats
-        Due on metered import whoever sold it, `(n_accounts,)`.
+        Due on metered import whoever sold it, `(n_accounts, n_intervals)`.
     levy_back_micro_per_kwh : Floats
-        Part of it that a storage gets back on what it feeds back, `(n_accounts,)`.
+        Part of it that a storage gets back on what it feeds back, `(n_accounts, n_intervals)`.
     fee_micro_per_kwh : float
         The operator's fee, each side.
     surplus_wh, deficit_wh : Floats
@@ -161,12 +161,13 @@ class Outlook:
                 f"long tariff at {where} is {long[tuple(where)]}, above the short tariff "
                 f"{short[tuple(where)]}: need long <= short"
             )
-        levy = table(levy_micro_per_kwh, "levy_micro_per_kwh", (n,))
-        levy_back = table(levy_back_micro_per_kwh, "levy_back_micro_per_kwh", (n,))
+        levy = table(_by_account(levy_micro_per_kwh), "levy_micro_per_kwh")
+        levy_back = table(_by_account(levy_back_micro_per_kwh), "levy_back_micro_per_kwh")
         if ((levy_back < 0) | (levy_back > levy)).any():
-            row = int(np.argmax((levy_back < 0) | (levy_back > levy)))
+            where = np.argwhere((levy_back < 0) | (levy_back > levy))[0].tolist()
             raise InvalidOutlook(
-                f"levy_back_micro_per_kwh at [{row}] is {levy_back[row]}: need 0..{levy[row]}"
+                f"levy_back_micro_per_kwh at {where} is {levy_back[tuple(where)]}: "
+                f"need 0..{levy[tuple(where)]}"
             )
         position = np.broadcast_to(np.asarray(position_milli_wh, dtype=np.int64), (n, horizon))
         n_zones = 1 if tree is None else tree.n_nodes
@@ -227,11 +228,13 @@ class Outlook:
         """Length of an interval in hours: Wh = W * hours."""
         return self.length_s / SECONDS_PER_HOUR
 
-    def levy_at(self, account: NDArray[np.int64], net_export_wh: Floats) -> Floats:
-        """Return what an injected kilowatt-hour saves of levies where accounts export so much, like its arguments."""
-        return np.where(
-            net_export_wh < 0, self.levy_micro_per_kwh[account], self.levy_back_micro_per_kwh[account]
-        )
+    def levy_at(
+        self, account: NDArray[np.int64], interval: NDArray[np.int64] | int, net_export_wh: Floats
+    ) -> Floats:
+        """Return what an injected kilowatt-hour saves of levies where accounts export so much then, broadcast."""
+        due: Floats = self.levy_micro_per_kwh[account, interval]
+        back: Floats = self.levy_back_micro_per_kwh[account, interval]
+        return np.where(net_export_wh < 0, due, back)
 
     @property
     def net_export_wh(self) -> Floats:
@@ -248,3 +251,9 @@ def _mean_by_zone(values: Floats, zone: NDArray[np.int64], n_zones: int) -> Floa
     """Return the means over the accounts of each zone; the mean over all where a zone has none."""
     chosen = [values[zone == z] for z in range(n_zones)]
     return np.stack([(rows if rows.size else values).mean(axis=0) for rows in chosen])
+
+
+def _by_account(values: ArrayLike) -> Floats:
+    """Let a value per account stand for all intervals."""
+    array: Floats = np.asarray(values, dtype=np.float64)
+    return array.reshape(-1, 1) if array.ndim == 1 else array

@@ -71,7 +71,7 @@ def schedule(
             outlook.short_micro_per_kwh[owner, place],
             outlook.long_micro_per_kwh[owner, place],
         )
-        levy = outlook.levy_at(owner, middle)
+        levy = outlook.levy_at(owner, place, middle)
         taken_wh += np.where(merit.worth < supplier + levy, high - low, 0.0)
     net_wh = merit.lowest_wh + np.bincount(owner, weights=taken_wh, minlength=outlook.n_accounts)
     # A charge step that is not taken is charging; a discharge step that is taken is discharging.

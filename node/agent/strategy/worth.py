@@ -78,6 +78,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     )
     short, long = outlook.short_micro_per_kwh[a].T, outlook.long_micro_per_kwh[a].T
     price = outlook.price_micro_per_kwh[zone].T
+    when = np.arange(outlook.n_intervals)[:, None, None]
     buy = np.clip(price + outlook.fee_micro_per_kwh, long, short)
     sell = np.clip(price - outlook.fee_micro_per_kwh, long, short)
 
@@ -87,7 +88,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(deficit_share, -own_untraded)[..., None]
     market = np.where(own_untraded[..., None] + middle < 0, buy[..., None], sell[..., None])
     discharge_price = np.where(middle > limit, long[..., None], market)
-    discharge_price = discharge_price + outlook.levy_at(a[None, :, None], own_net[..., None] + middle)
+    discharge_price = discharge_price + outlook.levy_at(a[None, :, None], when, own_net[..., None] + middle)
 
     charge_wh, middle = _cut(
         (own_untraded, own_net, np.maximum(surplus_share, own_untraded)), can_charge_wh.T
@@ -95,7 +96,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     limit = np.maximum(surplus_share, own_untraded)[..., None]
     market = np.where(own_untraded[..., None] - middle < 0, buy[..., None], sell[..., None])
     charge_price = np.where(middle > limit, short[..., None], market)
-    charge_price = charge_price + outlook.levy_at(a[None, :, None], own_net[..., None] - middle)
+    charge_price = charge_price + outlook.levy_at(a[None, :, None], when, own_net[..., None] - middle)
     return WorthSteps(discharge_wh, discharge_price, charge_wh, charge_price)
 
 

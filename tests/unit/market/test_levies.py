@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from market.levies import LevyRule, levied_milli_wh
+from market.levies import LevyRule, levies_pico
+
+
+def dues(net, rate, rule, *exempt):
+    values = np.array(net, np.int64)
+    return levies_pico(values, np.broadcast_to(np.array(rate, np.int64), values.shape), rule, *exempt)
 
 
 @pytest.mark.parametrize(
@@ -20,20 +25,24 @@ from market.levies import LevyRule, levied_milli_wh
     ],
 )
 def test_levies_by_hand(net, on_import, net_of_fed_back):
-    values = np.array(net, np.int64)
-    assert levied_milli_wh(values, LevyRule.IMPORT) == on_import
-    assert levied_milli_wh(values, LevyRule.NET_OF_FED_BACK) == net_of_fed_back
+    assert dues(net, 3, LevyRule.IMPORT) == 3 * on_import
+    assert dues(net, 3, LevyRule.NET_OF_FED_BACK) == 3 * net_of_fed_back
+
+
+def test_each_hour_has_its_own_rate_and_amounts_are_balanced():
+    net, rate = [-10, 4, -3], [2, 5, 7]
+    assert dues(net, rate, LevyRule.IMPORT) == 20 + 21
+    assert dues(net, rate, LevyRule.NET_OF_FED_BACK) == 20 - 20 + 21
 
 
 def test_intervals_on_an_island_are_left_out():
-    net, island = np.array([-10, -5, 4]), np.array([False, True, True])
-    assert levied_milli_wh(net, LevyRule.IMPORT, island) == 10
-    assert levied_milli_wh(net, LevyRule.NET_OF_FED_BACK, island) == 10
+    net, island = [-10, -5, 4], np.array([False, True, True])
+    assert dues(net, 1, LevyRule.IMPORT, island) == 10
+    assert dues(net, 1, LevyRule.NET_OF_FED_BACK, island) == 10
 
 
-@given(arrays(np.int64, st.integers(0, 30), elements=st.integers(-(10**9), 10**9)))
-def test_what_is_fed_back_only_lowers_levies_and_a_connection_that_never_exports_pays_the_same(net):
-    on_import = levied_milli_wh(net, LevyRule.IMPORT)
-    assert 0 <= levied_milli_wh(net, LevyRule.NET_OF_FED_BACK) <= on_import
-    without_export = np.minimum(net, 0)
-    assert levied_milli_wh(without_export, LevyRule.NET_OF_FED_BACK) == on_import
+@given(arrays(np.int64, st.integers(0, 30), elements=st.integers(-(10**9), 10**9)), st.integers(0, 10**6))
+def test_what_is_fed_back_only_lowers_levies_and_a_connection_that_never_exports_pays_the_same(net, rate):
+    on_import = dues(net, rate, LevyRule.IMPORT)
+    assert 0 <= dues(net, rate, LevyRule.NET_OF_FED_BACK) <= on_import
+    assert dues(np.minimum(net, 0), rate, LevyRule.NET_OF_FED_BACK) == on_import

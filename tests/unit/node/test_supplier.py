@@ -88,3 +88,35 @@ def test_without_island_prices_the_suppliers_tariff_goes_on(tmp_path):
 def test_island_prices_that_cannot_hold_are_refused(tmp_path, changes, told):
     with pytest.raises(ScenarioError, match=told):
         scenario(tmp_path, **changes)
+
+
+WINDOWS = (
+    "  levy_windows: [{start: 00:00, price_micro_per_kwh: 50}, {start: 17:00, price_micro_per_kwh: 90}]\n"
+)
+
+
+def levied(tmp_path: Path, extra: str) -> Scenario:
+    path = tmp_path / "s.yaml"
+    text = TEXT.format(mechanism="network", node="cut", short=900_000, long=0)
+    path.write_text(text.replace("  co2_g_per_kwh", extra + "  co2_g_per_kwh"))
+    return load(path)
+
+
+def test_levies_have_hours_like_the_suppliers_price(tmp_path):
+    of = levied(tmp_path, WINDOWS)
+    day = of.delivery_intervals()
+    assert Supplier(of).levies(day).tolist() == [50] * 68 + [90] * 28
+    assert Supplier(levied(tmp_path, "  levies_micro_per_kwh: 7\n")).levies(day).tolist() == [7] * 96
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (WINDOWS + "  levies_micro_per_kwh: 7\n", "expected none beside levy_windows"),
+        (WINDOWS.replace("00:00", "01:00"), "levy_windows.*expected the first window at 00:00"),
+        (WINDOWS.replace("17:00", "17:05"), "border of the 900 s intervals"),
+    ],
+)
+def test_levies_that_do_not_fit_a_day_are_refused(tmp_path, extra, told):
+    with pytest.raises(ScenarioError, match=told):
+        levied(tmp_path, extra)

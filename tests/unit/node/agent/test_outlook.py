@@ -20,7 +20,7 @@ from node.agent.strategy import InvalidOutlook, InvalidStorage, Outlook, Storage
         ({"price_micro_per_kwh": [[1.0, 1.0], [1.0, 1.0]]}, "price_micro_per_kwh has shape"),
         (
             {"levy_micro_per_kwh": 5.0, "levy_back_micro_per_kwh": 6.0},
-            r"levy_back_micro_per_kwh at \[0\] is 6.0",
+            r"levy_back_micro_per_kwh at \[0, 0\] is 6.0",
         ),
         ({"zone": 1}, r"zones range over 1..1: need 0..0"),
     ],

@@ -187,3 +187,12 @@ def test_a_storage_alone_trades_surplus_into_the_evening_once_levies_are_due_on_
     plan = plan_storages(fleet, StorageCalendar.always_present(1, 2), outlook, np.zeros(1))
     assert (plan.power_w[0] != 0).all() == is_traded
     assert (plan.power_w[0, 0] < 0 < plan.power_w[0, 1]) == is_traded
+
+
+def test_a_car_charges_when_levies_are_low_even_if_the_price_is_the_same(fleet_of, outlook_of):
+    levy = np.array([[200_000.0, 50_000.0, 200_000.0]])
+    outlook = outlook_of([[-100.0, -100.0, -100.0]], levy_micro_per_kwh=levy)
+    calendar = StorageCalendar(np.ones((1, 3), bool), np.array([[0.0, 0.0, 1_000.0]]), np.zeros((1, 3)))
+    plan = plan_storages(fleet_of([0]), calendar, outlook, np.zeros(1))
+    assert plan.power_w[0, 1] <= -4_000.0  # 1 kWh in a quarter hour, and the load after it
+    assert (plan.power_w[0, [0, 2]] >= 0).all()

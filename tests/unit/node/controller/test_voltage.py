@@ -178,6 +178,20 @@ def test_solar_gives_way_before_anybody_is_too_high_and_the_source_makes_up_for_
     assert np.all(np.diff(table.drawn_w[0]) > 0)
 
 
+def test_a_position_at_which_the_voltage_collapses_is_never_chosen():
+    """Over 0.5 ohm at most V1^2 / (4 R) arrives: 24 kW need V1 >= 219 V, positions from -2 up."""
+    z = np.zeros((2, 3, 3), np.complex128)
+    z[1] = 0.5 * np.eye(3)
+    feeder = Feeder(np.array([-1, 0]), z, balanced_v(V))
+    load = PhaseLoads(np.array([1]), np.array([0]), np.array([[24_000.0, 2_000.0]], np.complex128), V)
+    changer = TapChanger(0.02, -5, 5)
+    table = tap_table(feeder, load, changer)
+    needed = np.sqrt(4 * 0.5 * 24_000) / V
+    assert (table.low_pu[0] > 0).tolist() == (changer.ratio_pu(changer.positions) >= needed).tolist()
+    assert table.low_pu[1].min() > 0.8
+    assert plan_taps(table, changer, BAND).position[0] == 5
+
+
 def test_a_narrow_band_counts_both_ends_of_the_feeder():
     narrow = Band().within(0.01)
     assert (narrow.low_pu, narrow.high_pu) == pytest.approx((0.96, 1.04))

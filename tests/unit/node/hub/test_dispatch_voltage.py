@@ -14,7 +14,7 @@ from node.controller.wires import Wires
 from node.hub.dispatch import BadSchedule, Dispatch
 from node.hub.dispatch_records import ControllerFailure, IncidentKind, IntervalInputs, Schedule, SupplyFailure
 from node.hub.dispatch_state import BadWorld, world_from_bytes
-from node.hub.dispatch_voltage import VoltageControl, VoltageRun
+from node.hub.dispatch_voltage import FeederCollapsed, VoltageControl, VoltageRun
 from node.hub.voltage_records import Ahead, TapReason, VoltageState, state_from_bytes
 from tests.unit.node.hub.small_plant import START_S, Community
 
@@ -251,6 +251,20 @@ def test_loads_of_an_island_see_the_voltage_that_it_makes():
     assert 0.975 < seen.v_pu[1] < 0.985
     back = run.see(street.inputs(), fleet, np.array([False, False]), np.ones(2))
     assert back.v_pu[0] == back.v_pu[1] == pytest.approx(seen.v_pu[1])
+
+
+def test_a_lamp_that_could_not_draw_its_rated_power_draws_what_it_can():
+    """40 kW of resistance over 0.5 ohm: as constant power it would collapse, as a divider it glows dimly."""
+    street = Street([[fixed_load("lamp", impedance_share=1.0)]], connection_w=(1e6, 1e6), is_optimising=False)
+    outcome = street.run(street.inputs(lamp=40_000.0))
+    r_lamp = V**2 / 40_000.0
+    assert outcome.voltage.low_pu[2] == pytest.approx(r_lamp / (r_lamp + OHM), abs=1e-3)
+
+
+def test_lines_that_cannot_carry_the_loads_are_told_plainly():
+    street = Street([[fixed_load("furnace")]], connection_w=(1e6, 1e6))
+    with pytest.raises(FeederCollapsed, match=r"cannot carry 40\.0 kW"):
+        street.run(street.inputs(furnace=40_000.0))
 
 
 def test_without_the_day_ahead_the_schedule_is_refused():
