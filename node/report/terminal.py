@@ -95,7 +95,8 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     rows += _operations(summary.operations) + racks.lines(summary.racks)
     rows += islands.rows_for_people(summary.islands)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
-    rows += [_event(event) for event in summary.flexibility]
+    services = {service.name for service in summary.frequency}
+    rows += [_event(event) for event in summary.flexibility if event["name"] not in services]
     rows += frequency.lines(summary.frequency)
     if summary.chain is not None:
         chain = summary.chain
