@@ -142,7 +142,8 @@ def balance(
     flow_a = np.zeros(network.length_m.size)
     for rack in np.argsort(-(excess - own), kind="stable"):
         need_w = float(excess[rack] - own[rack])
-        if need_w <= 0.0:
+        # What a port would lose by running alone is not fetched: the start level leaves the feed more room than that.
+        if need_w <= terms.stage_w:
             break
         received[rack] += _fetch(network, int(rack), need_w, spare, sent, lost, flow_a, terms.stage_w)
     np.fill_diagonal(sent, own)

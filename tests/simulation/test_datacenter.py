@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from sqlalchemy import select
 
 from node import profiles
+from node.api.app import create_app
 from node.community import open_community
 from node.hub.dispatch_state import world_from_bytes
 from node.report.racks import tables, transfer_rows
@@ -27,6 +29,7 @@ from node.store.tables_devices import (
 )
 from node.store.tables_market import imbalances
 from node.store.tables_racks import debts, overloads, transfers
+from tests.serving import serve
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "scenarios" / "datacenter.yaml"
 
@@ -226,6 +229,18 @@ def test_every_transfer_names_its_donor_its_loss_and_its_reason(day):
     control, ties = page
     assert control == "Supply and control" and ties.startswith("Power moved over ties (the 30 largest of")
     assert len(page[ties][1]) == 30
+
+
+def test_transfers_are_served_with_their_reasons(day):
+    with serve(create_app(day)) as url, httpx.Client(base_url=url) as client:
+        page = client.get("/v1/transfers", params={"limit": 3}).json()
+        rest = client.get("/v1/transfers", params={"limit": 1000, "cursor": page["next_cursor"]}).json()
+    shown = [*page["items"], *rest["items"]]
+    assert len(shown) == len(rows(day, select(transfers)))
+    assert {one["kind"] for one in shown} == {"help", "give_back"}
+    assert all(one["reason"] for one in shown), [one for one in shown if not one["reason"]]
+    odd = [one for one in shown if not 0 <= one["arrived_wh"] < one["given_wh"]]
+    assert not odd, odd
 
 
 def test_loans_over_ties_are_given_back_but_for_the_last_hours(day):

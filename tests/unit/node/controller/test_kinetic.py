@@ -215,3 +215,13 @@ def test_how_long_storages_last_equals_a_search(seed):
         carries = float(np.minimum(power, energy * 3_600 / max(middle, 1e-12)).sum()) >= load
         low, high = (middle, high) if carries else (low, middle)
     assert lasts_for_s(load, power, energy) == pytest.approx(low, rel=1e-6, abs=1e-6)
+
+
+def test_less_than_a_port_loses_by_running_is_not_fetched():
+    needs = np.array([9_500.0 + 20.0, 3_000, 3_000])
+    spare = np.array([0, 4e3, 4e3])
+    for stage_w, sends in ((0.0, True), (25.0, False)):
+        got = balance(
+            ring(), needs, LIMIT_W, spare, spare, Transfers.none(3, 3), 0.0, KineticTerms(stage_w=stage_w)
+        )
+        assert got.is_helped[0] and bool(got.sent_w.any()) == sends
