@@ -156,7 +156,9 @@ def _step_solar(
 
 def _step_ports(params: FleetParameters, setpoint_w: FloatArray, dt_s: float, flows: StepFlows) -> None:
     rows = params.port_rows
-    passed_wh = setpoint_w[rows] * (dt_s / SECONDS_PER_HOUR)
+    told_w = setpoint_w[rows]
+    # Without a finite power nothing is passed on: a limit is no command to a port.
+    passed_wh = np.where(np.isfinite(told_w), told_w, 0.0) * (dt_s / SECONDS_PER_HOUR)
     flows.terminal_wh[rows] = passed_wh
     flows.source_wh[rows] = np.maximum(passed_wh, 0.0)
     flows.sink_wh[rows] = np.maximum(-passed_wh, 0.0)

@@ -137,7 +137,7 @@ class Simulation:
         community.agents.restore(self._saved_plan)
         per_day = 86_400 // self._length_s
         end_s = community.scenario.grid.end_s(done)
-        community.view.load(range(done + 1 - 8 * per_day, done + 1 + 3 * per_day), before_s=end_s)
+        community.view.load(range(done + 1 - 8 * per_day, done + 1 + 3 * per_day), before_s=end_s + 1)
         community.clock.advance_to(end_s)
         return done
 
@@ -201,8 +201,12 @@ class Simulation:
         self._settle(interval)
 
     def _rounds_due(self, at: int, from_s: float, until_s: float) -> list[RoundDue]:
-        """Return the rounds whose gates close in a span; timeslots of a day are announced an hour before its gate."""
+        """Return the rounds whose gates close in `(from_s, until_s]`: agents act before a gate, also one at a border.
+
+        Timeslots of a day are announced an hour before its gate.
+        """
         community = self.community
+        from_s, until_s = from_s + 1, until_s + 1
         if community.timeslots is not None:
             for one in community.schedule.rounds_due(from_s, until_s + TIMESLOT_NOTICE_S):
                 if one.round_number == 0:

@@ -304,7 +304,7 @@ class AgentFleet:
         skip = span.start - at
         short, long = self._islands.tariffs(at, span)
         load = self._islands.served(load)
-        levy = self._supplier.levies(span)[None, :]
+        levy = self._islands.levies(at, span)
         capacity = np.array([p.connection_capacity_w for p in scenario.participants])
         export = np.array(
             [

@@ -74,6 +74,17 @@ class IslandNews:
                 prices[np.ix_(rows, is_believed)] = price
         return by_account[0], by_account[1]
 
+    def levies(self, at: int, span: range) -> IntArray:
+        """Return what is due on metered import, `(1, n_intervals)`, or by account: nothing inside an island."""
+        levy = self._supplier.levies(span)[None, :]
+        if not self._notices or self._supplier.island is None:
+            return levy
+        by_account = np.tile(levy, (self._account.size, 1))
+        is_believed = np.arange(span.start, span.stop) < at + self._n_believed
+        for notice in self._notices.values():
+            by_account[np.ix_(np.searchsorted(self._account, notice.account), is_believed)] = 0
+        return by_account
+
     def tree(self) -> MarketTree | None:
         """Return the price zones with nothing flowing to and from islands."""
         if self._tree is None or not self._notices:

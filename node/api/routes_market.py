@@ -26,6 +26,7 @@ from node.api.context import (
 from node.api.forms import hexed, signature, unhexed, utc
 from node.api.pages import Page, after, page
 from node.api.problems import NotFound, Problem
+from node.api.schemas_zones import ZonePrice, ZoneTariff
 from node.bus.messages import OrderBatch, Receipt, Refusal, SignedOrder
 from node.report.books import book_at
 from node.store.tables_market import fills, orders, prices, rounds, tariffs, trades
@@ -232,11 +233,11 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
     ).all()
     by_zone = db.execute(select(tariffs).where(tariffs.c.interval == interval).order_by(tariffs.c.zone)).all()
     tariff = by_zone[0] if by_zone else None
-    told: defaultdict[int, list[schemas.ZonePrice]] = defaultdict(list)
+    told: defaultdict[int, list[ZonePrice]] = defaultdict(list)
     for row in db.execute(
         select(prices).where(prices.c.interval == interval).order_by(prices.c.round, prices.c.zone)
     ):
-        told[row.round].append(schemas.ZonePrice(zone=row.zone, price_micro_per_kwh=row.price_micro_per_kwh))
+        told[row.round].append(ZonePrice(zone=row.zone, price_micro_per_kwh=row.price_micro_per_kwh))
     return schemas.Interval(
         interval=interval,
         start=utc(grid.start_s(interval)),
@@ -258,7 +259,7 @@ def _interval(here: Context, db: Db, interval: int) -> schemas.Interval:
         short_micro_per_kwh=None if tariff is None else tariff.short_micro_per_kwh,
         long_micro_per_kwh=None if tariff is None else tariff.long_micro_per_kwh,
         zones=[
-            schemas.ZoneTariff(
+            ZoneTariff(
                 short_micro_per_kwh=row.short_micro_per_kwh,
                 long_micro_per_kwh=row.long_micro_per_kwh,
                 is_island=row.is_island,

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from market.intervals import IntervalGrid
 from market.orders import MAX_ACCOUNT, MAX_INTERVAL
 from market.units import MAX_QUANTITY_MILLI_WH
-from node.api import schemas
 from node.api.context import Db, Here
 from node.api.forms import utc
 from node.api.problems import NotFound, Problem
+from node.api.schemas_zones import Quote, Zone
 from node.store.tables_market import accounts, prices, rounds, zones
 
 router = APIRouter(prefix="/v1", tags=["market"])
@@ -20,14 +20,14 @@ DAYS_BACK = 7
 
 
 @router.get("/zones")
-def list_zones(db: Db) -> list[schemas.Zone]:
+def list_zones(db: Db) -> list[Zone]:
     """List the price zones by number."""
     found = db.execute(select(zones).order_by(zones.c.zone)).all()
     if not found:
         nothing = {"node": None, "parent": None, "import_cap_milli_wh": None, "export_cap_milli_wh": None}
-        return [schemas.Zone(zone=0, fee_micro_per_kwh=0, **nothing)]
+        return [Zone(zone=0, fee_micro_per_kwh=0, **nothing)]
     return [
-        schemas.Zone(
+        Zone(
             zone=row.zone,
             node=row.node,
             parent=None if row.parent < 0 else row.parent,
@@ -51,7 +51,7 @@ def quote(
     quantity_milli_wh: Annotated[
         int, Query(gt=0, le=MAX_QUANTITY_MILLI_WH, description="in the interval", examples=[500_000])
     ],
-) -> schemas.Quote:
+) -> Quote:
     """Say what a trade would come to: a buyer's total or a seller's net, beside the supplier's.
 
     The price is that of the interval's newest round in the account's zone, else that of the same time on the newest
@@ -68,7 +68,7 @@ def quote(
     supplier = int(short[0] if is_buy else long[0])
     levies = int(here.community.supplier.levies(range(interval, interval + 1))[0])
     received = -quantity_milli_wh if is_buy else quantity_milli_wh
-    return schemas.Quote(
+    return Quote(
         account=account,
         zone=zone,
         interval=interval,

@@ -4,31 +4,12 @@
 are signed: net export, and prices may be negative. Times are RFC 3339 in UTC; intervals are half-open.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Hex32 = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$", examples=["0x" + "ab" * 32])]
-AddressText = Annotated[
-    str, Field(pattern=r"^0x[0-9a-fA-F]{40}$", examples=["0x9Fb4C2d1E0a39c7f6B5A40Df4ee2e2B3a0F5c1d7"])
-]
-SignatureText = Annotated[
-    str,
-    Field(
-        pattern=r"^0x([0-9a-fA-F]{128}|[0-9a-fA-F]{130})$",
-        description="r and vs (EIP-2098, 64 bytes), or r, s, v as wallets give it (65 bytes)",
-        examples=["0x" + "5e" * 64],
-    ),
-]
-CompactText = Annotated[str, Field(pattern=r"^0x[0-9a-f]{128}$", examples=["0x" + "5e" * 64])]
-Time = Annotated[str, Field(examples=["2026-04-16T10:15:00Z"])]
-IntervalIndex = Annotated[int, Field(ge=0, le=2**24 - 1, examples=[1973700])]
-
-
-class Answer(BaseModel):
-    """Base of all answers."""
-
-    model_config = ConfigDict(frozen=True)
+from node.api.schema_types import AddressText, Answer, CompactText, Hex32, IntervalIndex, SignatureText, Time
+from node.api.schemas_zones import ZonePrice, ZoneTariff
 
 
 class Participant(Answer):
@@ -198,50 +179,6 @@ class Trade(Answer):
     met: str = Field(description="why these two: whose wish it was, or nearest", examples=["buyers_partner"])
 
 
-class Zone(Answer):
-    """A price zone and its edge to the parent's zone; where all trade at one price there is zone 0 alone."""
-
-    zone: int = Field(examples=[1])
-    node: str | None = Field(
-        description="of the network; null where all trade at one price", examples=["street"]
-    )
-    parent: int | None = Field(description="zone; null at the root", examples=[0])
-    import_cap_milli_wh: int | None = Field(description="per interval, from the parent", examples=[4_312_500])
-    export_cap_milli_wh: int | None = Field(description="per interval, to the parent", examples=[4_312_500])
-    fee_micro_per_kwh: int = Field(description="grid fee on what crosses the edge", examples=[3_000])
-
-
-class Quote(Answer):
-    """What a trade would come to as far as one can tell before its auction: no promise.
-
-    The grid fee by distance is inside the zone's price. Levies on metered import are collected outside the market.
-    """
-
-    account: int = Field(examples=[2])
-    zone: int = Field(examples=[1])
-    interval: IntervalIndex
-    start: Time
-    is_buy: bool = Field(examples=[True])
-    quantity_milli_wh: int = Field(examples=[500_000])
-    basis: str = Field(examples=["price of round 0 of this interval"])
-    price_micro_per_kwh: int | None = Field(
-        description="of the zone, before the fee; null where nobody has traded yet", examples=[165_000]
-    )
-    fee_micro_per_kwh: int = Field(description="the operator's, paid by either side", examples=[2_500])
-    all_in_micro_per_kwh: int | None = Field(
-        description="buyer pays: price + fee; seller receives: price - fee", examples=[167_500]
-    )
-    amount_pico: int | None = Field(description="received; negative: paid", examples=[-83_750_000_000])
-    levies_micro_per_kwh: int = Field(
-        description="due on top on metered import, whoever sold it; a storage's on what it does not feed back",
-        examples=[237_000],
-    )
-    supplier_micro_per_kwh: int = Field(
-        description="the same energy from, or to, the supplier", examples=[255_000]
-    )
-    supplier_pico: int = Field(description="the same energy's amount there", examples=[-127_500_000_000])
-
-
 class Interval(Answer):
     """One delivery interval: what its rounds did, and the supplier's tariff."""
 
@@ -255,15 +192,7 @@ class Interval(Answer):
     long_micro_per_kwh: int | None = Field(
         description="supplier's price for what is too much; null before delivery", examples=[78_600]
     )
-    zones: list["ZoneTariff"] = Field(description="tariff of every zone by number; empty before delivery")
-
-
-class ZoneTariff(Answer):
-    """What imbalance costs in a zone."""
-
-    short_micro_per_kwh: int = Field(examples=[255_000])
-    long_micro_per_kwh: int = Field(examples=[78_600])
-    is_island: bool = Field(description="the zone's own prices: the supplier was away", examples=[False])
+    zones: list[ZoneTariff] = Field(description="tariff of every zone by number; empty before delivery")
 
 
 class Round(Answer):
@@ -276,19 +205,10 @@ class Round(Answer):
         description="every price from here to `high` clears the same fills", examples=[160_000]
     )
     high_micro_per_kwh: int | None = Field(examples=[170_000])
-    zones: list["ZonePrice"] = Field(description="price of every zone by number")
+    zones: list[ZonePrice] = Field(description="price of every zone by number")
     volume_milli_wh: int = Field(examples=[4_200_000])
     n_orders: int = Field(description="that the auction saw", examples=[37])
     book_root: Hex32 = Field(description="keccak256 over the order hashes in tie order")
-
-
-class ZonePrice(Answer):
-    """What a round came to in one zone."""
-
-    zone: int = Field(examples=[0])
-    price_micro_per_kwh: int | None = Field(
-        description="before the fee; null where nothing crossed", examples=[165_000]
-    )
 
 
 class BookLevel(Answer):

@@ -10,7 +10,7 @@ Powers of devices: `p_w > 0` injects. Moments are whole milliseconds of unix tim
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -288,3 +288,11 @@ def served_pu(
     total = sum_by(account_of_device[inside], load_share_pu[inside], n_accounts)
     served = sum_by(account_of_device[inside], load_share_pu[inside] * on[inside], n_accounts)
     return np.where(total > 0, served / np.where(total > 0, total, 1.0), 1.0)
+
+
+def stopped(fleet: FleetState, devices: IntArray) -> FleetState:
+    """Return the fleet with nothing flowing at some terminals: without voltage there is nothing to ramp."""
+    p_w, main_p_w = fleet.p_w.copy(), fleet.main_p_w.copy()
+    p_w[devices] = 0.0
+    main_p_w[devices] = 0.0
+    return replace(fleet, p_w=p_w, main_p_w=main_p_w)

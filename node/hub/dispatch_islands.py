@@ -16,13 +16,20 @@ from devices.state import FleetInputs, FleetState, StepFlows
 from node.controller import election
 from node.controller.control_plan import ControlPlan
 from node.controller.decision import Decision
-from node.controller.microgrid import NEVER_MS, Microgrid, MicrogridState, Phase, plan_hours, usable_wh
+from node.controller.microgrid import (
+    NEVER_MS,
+    Microgrid,
+    MicrogridState,
+    Phase,
+    plan_hours,
+    stopped,
+    usable_wh,
+)
 from node.controller.microgrid_decision import IslandOrders
 from node.controller.microgrid_detection import detect, drift
 from node.controller.microgrid_pickup import sequence
 from node.controller.microgrid_reconnection import (
     ENTER_SERVICE_S,
-    TURNING_HZ,
     GridWatch,
     Terminal,
     angle_between_deg,
@@ -166,7 +173,7 @@ class IslandRun:
                 if not (state.is_cut and self._happens(k, at_ms, input_step, inputs, fleet)):
                     break
             if before.has_voltage and not self.states[k].has_voltage:
-                fleet = _stopped(fleet, grid.devices)
+                fleet = stopped(fleet, grid.devices)
         return fleet
 
     def add_step(self, now_ms: int, dt_ms: int, fleet: FleetState, flows: StepFlows) -> None:
@@ -379,7 +386,6 @@ class IslandRun:
             )  # fmt: skip
             return
         turning_hz = frequency_to_turn_hz(inside, outside) - outside.f_hz
-        assert abs(turning_hz) <= TURNING_HZ + 1e-9
         self._voltage[k].set_hz = grid.nominal_hz + turning_hz
         self.states[k] = replace(state, due_ms=at_ms + PERIOD_MS)
 
@@ -391,11 +397,3 @@ class IslandRun:
 
     def _tell(self, kind: IncidentKind, k: int, at_ms: int, what: str) -> None:
         self.incidents.append(Incident(kind, at_ms / 1_000, f"{self._grids[k].name}: {what}"))
-
-
-def _stopped(fleet: FleetState, devices: IntArray) -> FleetState:
-    """Return the fleet with nothing flowing at some terminals: without voltage there is nothing to ramp."""
-    p_w, main_p_w = fleet.p_w.copy(), fleet.main_p_w.copy()
-    p_w[devices] = 0.0
-    main_p_w[devices] = 0.0
-    return replace(fleet, p_w=p_w, main_p_w=main_p_w)

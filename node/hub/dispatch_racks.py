@@ -63,7 +63,12 @@ class RackControl:
         for k in range(1, len(history_w)):
             memory = forecast.observe(memory, history_w[k], first + k, self.terms)
         n, ring = self.ties.n_racks, self.terms.n_ahead + 1
-        book = RackBook(np.zeros((n, n)), np.full((ring, n), np.nan), np.full((ring, n), np.nan))
+        book = RackBook(
+            np.zeros((n, n)),
+            np.full((ring, n), np.nan),
+            np.full((ring, n), np.nan),
+            np.zeros(self.params.n_devices),
+        )
         return RackMemory(memory, Transfers.none(n, self.ties.network.length_m.size), book)
 
     def stops_ms(self, start_s: int, length_s: int) -> tuple[int, ...]:
@@ -90,6 +95,7 @@ class RackRun:
         self.tie: TieOrder | None = None
         self._ahead: Prediction | None = None
         self._load_w = memory.forecast.load_w
+        self._moving_w = memory.book.moving_w
         self._owed_wh = memory.book.owed_wh.copy()
         self._lent_wh, self._returned_wh = np.zeros_like(self._owed_wh), np.zeros_like(self._owed_wh)
         self._overloads: list[Overload] = []
@@ -100,7 +106,9 @@ class RackRun:
     @property
     def memory(self) -> RackMemory:
         """What the next interval continues from."""
-        return replace(self._memory, book=replace(self._memory.book, owed_wh=self._owed_wh))
+        moving_w = self._moving_w if self.tie is None else self.tie.storage_w
+        book = replace(self._memory.book, owed_wh=self._owed_wh, moving_w=moving_w)
+        return replace(self._memory, book=book)
 
     def _step_of(self, now_ms: int) -> tuple[int, int]:
         """Return the number of the load step that holds now, and how long it has lasted, ms."""
@@ -157,10 +165,11 @@ class RackRun:
             return  # nobody has measured the new step yet
         before = without_racks(self._memory.transfers, is_out)
         low, high = deliverable_w(params, fleet, inputs, terms.horizon_s)
-        own_w = fleet.p_w if self.tie is None else fleet.p_w - self.tie.storage_w
+        own_w = fleet.p_w - (self._moving_w if self.tie is None else self.tie.storage_w)
         down_w, up_w, all_w = module_power_w(plan, low, high, own_w, self._is_healthy)
         down_w, up_w = np.where(is_out, 0.0, down_w), np.where(is_out, 0.0, up_w)
         ahead = forecast.predict(self._memory.forecast, number) if self._ahead is None else self._ahead
+        up_w = np.maximum(up_w - self._own_need_w(ahead), 0.0)
         step_ms = control.terms.step_s * MS_PER_S
         is_lead = since_ms + round(terms.lead_s * MS_PER_S) >= step_ms
         upper_w = self._load_w
@@ -190,6 +199,13 @@ class RackRun:
             float((number + 1) * control.terms.step_s) if is_lead else float(number * control.terms.step_s)
         )
         self._follow(now_ms, upper_w, for_s)
+
+    def _own_need_w(self, ahead: Prediction) -> FloatArray:
+        """Return what each rack's modules may be needed for at home while a donor has to hold, (n_racks,) W."""
+        terms = self._control.kinetic
+        n_held = min(max(1, round(terms.horizon_s / self._control.terms.step_s)), len(ahead.upper_w))
+        highest_w = ahead.upper_w[:n_held].max(axis=0)
+        return np.maximum(highest_w - terms.stop_pu * self._control.ties.limit_w, 0.0)
 
     def _follow(self, now_ms: int, upper_w: FloatArray, for_s: float) -> None:
         """Open and close the records of transfers."""

@@ -18,28 +18,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.ev import slack_s
-from devices.firmware import Verdict, command, receive, setpoints, vehicle_needs
+from devices.firmware import command, vehicle_needs
 from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
-from devices.specification import Mode, Permission
+from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
 from node.controller.decision import Decision, KeptOff, Period, decide, no_decision
 from node.controller.grid_events import Call
 from node.controller.microgrid_decision import decide_with_islands
-from node.controller.reasons import Reason
 from node.hub.dispatch_clock import MS_PER_S, Timeline
 from node.hub.dispatch_islands import IslandRun
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_racks import RackRun
 from node.hub.dispatch_records import Incident, IncidentKind, IntervalInputs, Schedule
 from node.hub.dispatch_ride import SURGE_S, RideRun
-from node.hub.dispatch_state import DispatchState, World
+from node.hub.dispatch_state import World
+from node.hub.dispatch_voice import Voice, deadband_w
 from node.hub.dispatch_voltage import VoltageRun
 from node.hub.swarm_run import SwarmRun
 
 PERIOD_MS = 100
-# Firmware falls back to the safe state this long after the last word of the controller.
-LEASE_MS = 300_000
+# Well before a lease ends (`dispatch_voice.LEASE_MS`).
 RENEW_MS = 200_000
 # A burst that does not settle (a ramp of many minutes) goes on in coarse steps: ramps are exact in any step.
 LONGEST_BURST_PERIODS = 50
@@ -48,11 +47,7 @@ LONGEST_ISLAND_BURST_PERIODS = 300
 # The slowest inverters ramp for a second; until then an island's fast storages follow them step by step.
 ISLANDING_MS = 2_000
 FIRMWARE_MS = 10
-DEADBAND_PU = 1e-3
-DEADBAND_W = 0.05
-LIMIT_DEADBAND_W = 1.0
 TRIM_W = 0.01
-OFF_REASONS = (Reason.NO_VOLTAGE, Reason.SHED, Reason.PICK_UP)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -86,11 +81,6 @@ class IntervalRun:
         self._grid = grid
         self._racks, self._ride = racks, ride
         self._fleet = world.fleet
-        memory = world.dispatch
-        self._sequence, self._fence = memory.sequence, memory.fence
-        self._setpoint_w = memory.setpoint_w.copy()
-        self._logged_w = memory.logged_w.copy()
-        self._reason, self._node = memory.reason.copy(), memory.node.copy()
         self._request_wh = np.zeros(plan.params.n_devices)
         self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
@@ -110,16 +100,8 @@ class IntervalRun:
         )
         self.ledger = Ledger(plan)
         self.incidents: list[Incident] = []
-        params = plan.params
-        self._deadband_w = np.where(
-            params.is_storage,
-            np.maximum(
-                DEADBAND_W,
-                DEADBAND_PU
-                * np.where(params.is_storage, params.p_charge_max_w + params.p_discharge_max_w, 0.0),
-            ),
-            LIMIT_DEADBAND_W,
-        )
+        self._deadband_w = deadband_w(plan.params)
+        self._voice = Voice(world.dispatch, self.ledger, start_s, self._deadband_w)
 
     def run(self) -> World:
         """Run to the interval's end and return the world there."""
@@ -132,9 +114,9 @@ class IntervalRun:
                 # Meters measure whoever commands: the standby has listened too.
                 self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
             if was_silent and not is_silent:
-                self._fence += 1
+                fence = self._voice.take_over()
                 at_s = self._start_s + now_ms / MS_PER_S
-                self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(self._fence)))
+                self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(fence)))
             was_silent = is_silent
             now_ms += self._wait(now_ms, stop_ms) if is_silent else self.act(now_ms, stop_ms)
             if now_ms == stop_ms:
@@ -144,12 +126,9 @@ class IntervalRun:
                 self._limits = None
                 if self._grid is not None:
                     self._grid.stopped()
-        memory = DispatchState(
-            self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
-        )
         world = World(
             self._fleet,
-            memory,
+            self._voice.memory(),
             islands=() if self._islands is None else tuple(self._islands.states),
             racks=None if self._racks is None else self._racks.memory,
             ridden=() if self._ride is None else self._ride.islands,
@@ -186,19 +165,17 @@ class IntervalRun:
             decision = self._grid.curtail(decision, inputs, self._plan.params.kind)
         self._decision = decision
         self.ledger.add_decision(decision)
-        change = _change_w(decision.setpoint_w, self._setpoint_w)
-        # Zero for another reason is news: dark, waiting for its turn, or shed.
-        is_retold = np.isin(decision.reason, OFF_REASONS) & (decision.reason != self._reason)
-        change = np.where(is_retold, np.inf, change)
+        change = self._voice.change_w(decision)
         has_moved = change > self._deadband_w
         is_coast = self._is_settled and not has_moved.any()
         is_changed = change > TRIM_W if is_coast else has_moved
         if now_ms >= self._renew_ms:
             self._renew_ms = now_ms + RENEW_MS
-            self._send(np.arange(change.size), is_changed, decision, now_ms)
+            rows = np.arange(change.size)
+            self._fleet = self._voice.send(self._plan, self._fleet, rows, is_changed, decision, now_ms)
         elif is_changed.any():
             rows = np.flatnonzero(is_changed)
-            self._send(rows, is_changed[rows], decision, now_ms)
+            self._fleet = self._voice.send(self._plan, self._fleet, rows, is_changed[rows], decision, now_ms)
         if self.swarm is not None and is_swarm_due:
             self.swarm.refresh(now_ms, self._fleet, inputs, decision, self._is_healthy, self._plan)
         if is_coast and self._grid is not None:
@@ -357,52 +334,6 @@ class IntervalRun:
             surge_w=self._surge_w if self._failed else None,
         )
 
-    def _send(self, rows: IntArray, is_changed: BoolArray, decision: Decision, now_ms: int) -> None:
-        """Send one batch of leased setpoints and log those that say something new."""
-        params = self._plan.params
-        now_s, until_s = self._start_s + now_ms / MS_PER_S, self._start_s + (now_ms + LEASE_MS) / MS_PER_S
-        self._sequence += 1
-        in_island = self._plan.island[self._plan.node_of_device[rows]] & params.is_storage[rows]
-        # A renewal within the deadband repeats the setpoint in force.
-        wanted = np.where(is_changed, decision.setpoint_w[rows], self._setpoint_w[rows])
-        batch = setpoints(
-            rows, wanted, self._sequence, now_s, until_s, self._fence, params.issuer[rows],
-            np.where(in_island, Permission.EMERGENCY, Permission.KEEP_RESERVE),
-        )  # fmt: skip
-        self._fleet, verdict = receive(params, self._fleet, batch, now_s)
-        is_accepted = verdict == Verdict.ACCEPTED
-        told = rows[is_accepted & is_changed]
-        was_limited = np.isfinite(self._setpoint_w[told])
-        self._setpoint_w[told] = decision.setpoint_w[told]
-        reason = decision.reason[told]
-        is_lifted = ~np.isfinite(decision.setpoint_w[told]) & was_limited
-        reason = np.where(is_lifted, Reason.RELEASED, reason)
-        self._logged_w[told] = decision.granted_w[told]
-        self._reason[told], self._node[told] = reason, decision.node[told]
-        # Who was never limited and still is not has nothing to report.
-        news = np.isfinite(decision.setpoint_w[told]) | is_lifted
-        if news.any():
-            said = told[news]
-            self.ledger.add_setpoints(
-                said, self._logged_w[said], now_s, self._sequence, until_s, reason[news], self._node[said]
-            )
-
-    def _log_answers(self, now_ms: int, setpoint_w: FloatArray) -> None:
-        """Log what units do that answer the frequency, where it is new."""
-        assert self.swarm is not None
-        rows = self.swarm.rows
-        told_w = setpoint_w[rows]
-        is_news = _change_w(told_w, self._logged_w[rows]) > self._deadband_w[rows]
-        if is_news.any():
-            self._sequence += 1
-            said = rows[is_news]
-            self._logged_w[said] = told_w[is_news]
-            self._reason[said], self._node[said] = Reason.FREQUENCY, -1
-            now_s, until_s = self._start_s + now_ms / MS_PER_S, self._start_s + (now_ms + LEASE_MS) / MS_PER_S
-            self.ledger.add_setpoints(
-                said, told_w[is_news], now_s, self._sequence, until_s, self._reason[said], self._node[said]
-            )
-
     def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> tuple[bool, int]:
         """Run firmware and devices; return whether no power moved that the controller moved, and the time run.
 
@@ -430,7 +361,7 @@ class IntervalRun:
             answer_w = self.swarm.response_w(now_ms, dt_ms)
             setpoint_w = setpoint_w + answer_w
             if self.swarm.has_news(answer_w):
-                self._log_answers(now_ms, setpoint_w)
+                self._voice.log_answers(self.swarm.rows, setpoint_w[self.swarm.rows], now_ms)
         self._fleet, flows = step(self._plan.params, before, inputs, setpoint_w, dt_s)
         if self._racks is not None:
             self._racks.add_step(self._decision, before, flows, dt_s)
@@ -445,10 +376,3 @@ class IntervalRun:
             self.ledger.add_answer(given_w, dt_s)
             moved[self.swarm.rows] = 0.0
         return not bool(np.any(moved > self._deadband_w))
-
-
-def _change_w(new: FloatArray, old: FloatArray) -> FloatArray:
-    """Return how far setpoints moved; inf where a limit appeared, vanished, or nothing was said before."""
-    is_same = new == old
-    change = np.abs(np.where(is_same, 0.0, new) - np.where(is_same, 0.0, old))
-    return np.where(np.isnan(change), np.inf, change)

@@ -137,7 +137,7 @@ class FrequencyServices:
         up_w[self._plant.storages] = sold.power_w
         down_w = up_w if sold.terms.direction == "both" else np.zeros_like(up_w)
         return FrequencyInterval(
-            area=self._area(),
+            area=area_of(self._scenario),
             deviation_hz=self._record_pu[seconds] * grid.area.f0_hz,
             incidents=self._incidents(start_s),
             service=Service(
@@ -147,10 +147,6 @@ class FrequencyServices:
             message_loss_pu=grid.message_loss_pu,
             seed=self._scenario.seed,
         )
-
-    def _area(self) -> Area:
-        assert self._scenario.frequency is not None
-        return area_of(self._scenario)
 
     def _incidents(self, start_s: int) -> tuple[Incident, ...]:
         assert self._scenario.frequency is not None

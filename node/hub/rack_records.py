@@ -25,11 +25,14 @@ class RackBook:
     warned_s, warned_w : float64 (n_ahead + 1, n_racks)
         Since when an overload is predicted for the step with a number modulo n_ahead + 1, unix time, and the load
         predicted last; nan: none is.
+    moving_w : float64 (n_devices,)
+        What storages do for transfers: the rest of their power is their owners'.
     """
 
     owed_wh: FloatArray
     warned_s: FloatArray
     warned_w: FloatArray
+    moving_w: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

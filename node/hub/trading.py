@@ -18,13 +18,14 @@ from sqlalchemy.exc import IntegrityError
 from market.book import Book
 from market.errors import OrderRefused, RefusalReason
 from market.intervals import IntervalGrid
-from market.orders import NO_WISH, Order, Source, Wish
+from market.orders import NO_WISH, Order
 from market.rounds import RoundSchedule
 from node.bus.messages import OrderBatch, Receipt, Receipts, Refusal, SignedOrder
 from node.chain import typed_data
 from node.chain.keys import LocalSigner
 from node.chain.typed_data import CompactSignature, Domain
 from node.clock import Clock
+from node.hub.known_orders import known_answers, other_wish, superseded
 from node.hub.margin_desk import MarginDesk
 from node.hub.registry import Registry
 from node.hub.wishes import WishDesk
@@ -123,7 +124,7 @@ class Trading:
         """Return the answers, and by column what entered the table of orders."""
         hashes = [self._hash(signed.order) for signed in flat]
         wishes = [signed.wish for signed in flat]
-        known = {} if is_new else self._known(connection, hashes, wishes)
+        known = {} if is_new else known_answers(connection, hashes, wishes)
         answers = [known.get(order_hash) for order_hash in hashes]
         moment = _Moment.of(self._clock.now_s(), self._grid, self._policy)
         received_at_s = int(moment.now_s)
@@ -149,7 +150,7 @@ class Trading:
             self._answer_repeats(answers, repeats, accepted, flat)
         if is_new:  # what would be refused now may have been accepted when it came in first
             again = [i for i, answer in enumerate(answers) if isinstance(answer, Refusal)]
-            known = self._known(connection, [hashes[i] for i in again], [wishes[i] for i in again])
+            known = known_answers(connection, [hashes[i] for i in again], [wishes[i] for i in again])
             answers = [
                 known.get(order_hash, answer) for order_hash, answer in zip(hashes, answers, strict=True)
             ]
@@ -185,9 +186,9 @@ class Trading:
             if newer:
                 newest = answers[newer[-1]]
                 assert isinstance(newest, Receipt)
-                answers[i] = _superseded(bytes.fromhex(answer.order_hash), answer.sequence, newest.sequence)
+                answers[i] = superseded(bytes.fromhex(answer.order_hash), answer.sequence, newest.sequence)
             elif flat[i].wish != flat[first].wish:
-                answers[i] = _other_wish(bytes.fromhex(answer.order_hash), answer.sequence)
+                answers[i] = other_wish(bytes.fromhex(answer.order_hash), answer.sequence)
             else:
                 answers[i] = answer
 
@@ -272,45 +273,6 @@ class Trading:
         r, vs = typed_data.sign(self._operator, self._domain, message)
         return Receipt(order_hash.hex(), sequence, received_at_s, r, vs)
 
-    def _known(
-        self, connection: Connection, hashes: list[bytes], wishes: list[Wish]
-    ) -> dict[bytes, Receipt | Refusal]:
-        """Answer what was handed in before: its receipt, or that it is in force no more or had another wish."""
-        wish_of = dict(zip(hashes, wishes, strict=True))
-        known: dict[bytes, Receipt | Refusal] = {}
-        newer = orders.alias()
-        by = (
-            select(func.max(newer.c.sequence))
-            .where(
-                newer.c.account == orders.c.account,
-                newer.c.lane == orders.c.lane,
-                newer.c.sequence > orders.c.sequence,
-                newer.c.first <= orders.c.last,
-                newer.c.last >= orders.c.first,
-            )
-            .scalar_subquery()
-        )
-        columns = (
-            orders.c.hash,
-            orders.c.sequence,
-            orders.c.received_at_s,
-            orders.c.receipt,
-            orders.c.source,
-            orders.c.partner,
-            orders.c.group,
-        )
-        for at in range(0, len(hashes), 500):
-            part = hashes[at : at + 500]
-            for row in connection.execute(select(*columns, by.label("by")).where(orders.c.hash.in_(part))):
-                if row.by is not None:
-                    known[row.hash] = _superseded(row.hash, row.sequence, row.by)
-                elif Wish(Source(row.source), row.partner, row.group) != wish_of[row.hash]:
-                    known[row.hash] = _other_wish(row.hash, row.sequence)
-                else:
-                    r, vs = CompactSignature.from_bytes(row.receipt)
-                    known[row.hash] = Receipt(row.hash.hex(), row.sequence, row.received_at_s, r, vs)
-        return known
-
     def _refuse(
         self,
         connection: Connection,
@@ -364,24 +326,6 @@ def _columns(accepted: Sequence[SignedOrder]) -> dict[str, list[Any]]:
         "group": [signed.wish.group for signed in accepted],
         "signature": [CompactSignature(signed.r, signed.vs).to_bytes() for signed in accepted],
     }
-
-
-def _superseded(order_hash: bytes, sequence: int, newer: int) -> Refusal:
-    return Refusal(
-        order_hash.hex(),
-        RefusalReason.SUPERSEDED,
-        f"arrived before as number {sequence}; number {newer} has taken its place in this lane: "
-        "to have it again, sign it with another limit or quantity",
-    )
-
-
-def _other_wish(order_hash: bytes, sequence: int) -> Refusal:
-    return Refusal(
-        order_hash.hex(),
-        RefusalReason.WISH,
-        f"arrived before as number {sequence} with another wish: to change it, sign the lane again with "
-        "another limit or quantity",
-    )
 
 
 BOOK_COLUMNS = (

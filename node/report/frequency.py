@@ -160,12 +160,12 @@ def _members(connection: Connection, event_id: int) -> tuple[MemberShare, ...]:
     return tuple(MemberShare(name, sold or 0, given or 0, paid or 0) for name, sold, given, paid in found)
 
 
-def _recovered_wh(connection: Connection, accounts_: list[int], after: range) -> float:
+def _recovered_wh(connection: Connection, numbers: list[int], after: range) -> float:
     """Return how much more the accounts' storages hold at the end of a span than before it."""
     stored = (
         select(func.sum(device_intervals.c.energy_wh))
         .join(devices, devices.c.id == device_intervals.c.device)
-        .where(devices.c.account.in_(accounts_))
+        .where(devices.c.account.in_(numbers))
     )
     levels = [
         connection.execute(stored.where(device_intervals.c.interval == interval)).scalar()
@@ -175,9 +175,9 @@ def _recovered_wh(connection: Connection, accounts_: list[int], after: range) ->
     return 0.0 if before is None or now is None else float(now - before)
 
 
-def _bought_milli_wh(connection: Connection, accounts_: list[int], after: range) -> int:
+def _bought_milli_wh(connection: Connection, numbers: list[int], after: range) -> int:
     bought = select(func.sum(fills.c.quantity_milli_wh)).where(
-        fills.c.account.in_(accounts_),
+        fills.c.account.in_(numbers),
         fills.c.is_buy,
         fills.c.interval.between(after.start, after.stop - 1),
     )

@@ -59,7 +59,9 @@ def times(grid: IntervalGrid, intervals: Sequence[int] | np.ndarray) -> list[str
     return [grid.start(int(i)).strftime("%Y-%m-%dT%H:%M:%SZ") for i in intervals]
 
 
-def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, exported_wh: float) -> Figure:
+def energy_flows(
+    by_kind: dict[str, dict[str, float]], imported_wh: float, exported_wh: float, network_loss_wh: float = 0.0
+) -> Figure:
     """Draw where the community's energy came from and went, as a Sankey diagram in kWh.
 
     Parameters
@@ -68,8 +70,15 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
         `queries.energy_by_kind` of the span.
     imported_wh, exported_wh : float
         What crossed the community's border, each way (net per interval).
+    network_loss_wh : float
+        Lost between the meters; the network operator supplies it.
     """
     flows = _flows(by_kind, imported_wh, exported_wh)
+    if network_loss_wh > 0:
+        flows += [
+            ("network operator", "community", network_loss_wh),
+            ("community", "network losses", network_loss_wh),
+        ]
     names = sorted({f[0] for f in flows} | {f[1] for f in flows}, key=lambda n: (n != "community", n))
     colours = {
         "solar": YELLOW,
@@ -77,6 +86,7 @@ def energy_flows(by_kind: dict[str, dict[str, float]], imported_wh: float, expor
         "from": GREEN,
         "into": GREEN,
         "losses": VERMILION,
+        "network": VERMILION,
         "community": "#cfd6dd",
     }
     index = {name: i for i, name in enumerate(names)}

@@ -95,7 +95,8 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     rows += _operations(summary.operations) + racks.lines(summary.racks)
     rows += islands.rows_for_people(summary.islands)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
-    rows += [_event(event) for event in summary.flexibility]
+    services = {service.name for service in summary.frequency}
+    rows += [_event(event) for event in summary.flexibility if event["name"] not in services]
     rows += frequency.lines(summary.frequency)
     if summary.chain is not None:
         chain = summary.chain
@@ -151,8 +152,11 @@ def _event(event: Mapping[str, Any]) -> tuple[str, str]:
 def _savings(summary: Summary) -> str:
     total = sum(bill.saving_pico for bill in summary.bills)
     stored_kwh = sum(bill.stored_more_wh for bill in summary.bills) / 1e3
+    unserved_kwh = sum(summary.unserved_wh.values()) / 1e3
+    # who got nothing paid nothing: the reference, which always has its supplier, was served
+    missed = f", {unserved_kwh:,.1f} kWh less served than in the reference" if unserved_kwh >= 0.05 else ""
     return (
-        f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end; "
+        f"{credits(total):+,.2f} credits, with {stored_kwh:+,.1f} kWh in storages at the end{missed}; "
         f"{_percent(summary.share_not_worse_off)} of members not worse off"
     )
 

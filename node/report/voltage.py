@@ -164,6 +164,18 @@ def intervals(connection: Connection, span: range) -> dict[bool, list[Any]]:
     return {is_twin: list(group) for is_twin, group in groupby(found, key=lambda row: row.is_twin)}
 
 
+def network_loss_wh(connection: Connection, span: range) -> float:
+    """Return what transformer and lines lost over a span, Wh; 0 where the scenario has none."""
+    lost = connection.execute(
+        select(func.sum(voltage_intervals.c.loss_wh)).where(
+            voltage_intervals.c.is_twin.is_(False),
+            voltage_intervals.c.interval >= span.start,
+            voltage_intervals.c.interval < span.stop,
+        )
+    ).scalar()
+    return float(lost or 0.0)
+
+
 def _side(scenario: Scenario, rows: list[Any]) -> Side:
     def total(name: str) -> float:
         return float(sum(getattr(row, name) for row in rows))

@@ -39,7 +39,9 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     by_kind = queries.energy_by_kind(connection, span)
     imported_wh, exported_wh = float(-net_wh[net_wh < 0].sum()), float(net_wh[net_wh > 0].sum())
     result = {
-        "energy": plots.energy_flows(by_kind, imported_wh, exported_wh),
+        "energy": plots.energy_flows(
+            by_kind, imported_wh, exported_wh, voltage.network_loss_wh(connection, span)
+        ),
         "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
         "storage": plots.storage(grid, queries.storage_series(connection, span)),
     }

@@ -340,6 +340,11 @@ def _failures(scenario: Scenario) -> Iterator[Mistake]:
 
 
 def _ties(scenario: Scenario) -> Iterator[Mistake]:
+    has_generator = any(isinstance(d, Generator) for p in scenario.participants for d in p.devices)
+    if has_generator and scenario.ride_through is None:
+        yield Mistake(("ride_through",), "expected ride_through: without its plan nothing starts a generator")
+    if scenario.ride_through is not None and scenario.microgrids:
+        yield Mistake(("ride_through",), "expected no microgrids beside it: an island follows one plan")
     if scenario.ties is None:
         return
     people = {participant.id for participant in scenario.participants}

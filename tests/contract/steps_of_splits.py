@@ -61,7 +61,9 @@ class SplitSteps(AccountSteps):
         number = self._any_event(r, running)
         event = events[number] if number < len(events) else Event({2: 0}, "", 9, 9, 1)
         unrecorded = [n for n in event.baselines if n not in event.shares] or [2]
-        account = r.choice(unrecorded) if r.random() > 0.1 else r.choice(list(event.baselines))
+        account = r.choice(unrecorded)
+        if event.shares and r.random() < 0.15:
+            account = r.choice(list(event.shares))
         baseline = event.baselines.get(account, 0)
         delivered = r.choice([1, 700, 3_000, 3_000, 0, -5])
         value = r.choice([0, -5_000, 9_000])

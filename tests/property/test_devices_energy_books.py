@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from devices import catalogue, firmware, fleet
 from devices.parameters import FleetParameters, build_fleet
-from devices.specification import Mode
+from devices.specification import DeviceSpec, Kind, Mode
 from devices.state import FleetInputs, FleetState, initial_state
 from devices.storage_tables import StorageKind
 
@@ -27,6 +27,8 @@ SPECS = (
     catalogue.vehicle("car", p_discharge_max_w=11_000.0),
     catalogue.pdu_module("module"),
     catalogue.pdu_module("capacitor module", storage=StorageKind.SUPERCAPACITOR),
+    DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=5_000.0),
+    DeviceSpec(name="port", kind=Kind.TIE_PORT),
 )
 PARAMS: FleetParameters = build_fleet(SPECS)
 N = PARAMS.n_devices

@@ -12,7 +12,7 @@ from node.hub.dispatch_state import world_from_bytes
 from node.report.racks import tables, transfer_rows
 from node.report.summary import summarise
 from node.report.terminal import figures
-from node.scenario import load
+from node.scenario import Study, load
 from node.simulation import Simulation
 from node.store.tables_devices import (
     alerts,
@@ -273,3 +273,23 @@ def test_the_figures_show_each_of_it(day):
     assert summary.differences == 0
     assert summary.as_json()["operations"]["islands"] == 2
     assert summary.as_json()["racks"]["overloaded"] > 40
+
+
+def test_a_restart_continues_forecasts_transfers_and_debts(tmp_path):
+    scenario = load(SCENARIO)
+    scenario = scenario.model_copy(update={"study": Study(chain=False, signing=False)})
+    start = scenario.delivery_intervals().start
+
+    def run(folder, *stops):
+        for stop in stops:
+            community = open_community(scenario, profiles.load(scenario), tmp_path / folder)
+            Simulation(community).run(start + stop)
+            with community.store.read() as connection:
+                saved = connection.execute(select(checkpoints.c.content).where(checkpoints.c.name == "world"))
+                world = saved.scalar_one()
+            community.close()
+        return world
+
+    whole, resumed = run("whole", 6), run("resumed", 3, 6)
+    assert world_from_bytes(whole).racks.book.owed_wh.any()
+    assert resumed == whole

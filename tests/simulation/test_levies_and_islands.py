@@ -13,7 +13,7 @@ from node.audit.intervals import Auditor
 from node.audit.record import ChainRecord
 from node.chain.reconcile import reconcile
 from node.community import open_community
-from node.report import queries
+from node.report import queries, terminal
 from node.report.summary import summarise
 from node.scenario import Scenario, load
 from node.scenario.disturbances import SupplyOutage
@@ -112,3 +112,12 @@ def test_a_statement_says_that_an_imbalance_was_settled_inside_the_island(blacko
     assert reasons.keys() & set(OUT)
     for hour, reason in reasons.items():
         assert ("inside the island at" in reason) == (hour in OUT), reason
+
+
+def test_savings_of_who_was_not_served_are_said_with_what_was_missing(blackout) -> None:
+    with blackout.community.store.read() as connection:
+        summary = summarise(connection, blackout.scenario)
+    unserved_kwh = sum(summary.unserved_wh.values()) / 1e3
+    told = dict(terminal.figures(summary))["savings"]
+    assert unserved_kwh > 0.05
+    assert f"{unserved_kwh:,.1f} kWh less served than in the reference" in told

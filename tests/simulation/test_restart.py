@@ -74,10 +74,10 @@ def test_stopped_between_checkpoint_and_settlement_it_settles_first(
     last = scenario.delivery_intervals().start + stops_at
     settle = Simulation._settle
 
-    def stop_before_settling(self, interval, *, is_new):
+    def stop_before_settling(self, interval):
         if interval == last:
             raise Stopped
-        settle(self, interval, is_new=is_new)
+        settle(self, interval)
 
     community = open_community(scenario, profiles.load(scenario), tmp_path)
     with monkeypatch.context() as patch:

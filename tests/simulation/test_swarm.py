@@ -176,6 +176,8 @@ def test_figures_tables_and_pictures_show_it(day):
     shown = figures(summary)
     names = [name for name, _ in shown]
     assert "frequency service containment" in names
+    assert "grid event morning-peak" in names
+    assert "grid event containment" not in names, "said once"
     text = dict(shown)["frequency service containment"]
     assert "nadir 49.69" in text and "without the swarm" in text
     assert "by RevenueSplit: Valley battery" in text

@@ -1,6 +1,7 @@
 """The village lane's day: everybody in the band at the lowest voltage that does it, against a twin beside it."""
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +167,23 @@ def test_terminal_and_report_show_it(lane, tmp_path):
     page = report.read_text()
     assert "Voltage of customers against the band, and the taps" in page
     assert "too near the lower limit" in page
+    assert "network operator" in page
     assert voltage.WHY_PAID_LESS.split(":")[0] in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("day", [date(2026, 1, 15), date(2026, 7, 5)])
+def test_in_winter_and_in_summer_everybody_stays_in_the_band_too(day):
+    scenario = without_chain(load(SCENARIO)).model_copy(update={"start_date": day})
+    community = open_community(scenario, profiles.load(scenario), None)
+    Simulation(community).run(scenario.delivery_intervals().stop)
+    with community.store.read() as connection:
+        found = summarise(connection, scenario).voltage
+    community.close()
+    assert found.with_it.outside_s == 0
+    assert found.violations == ()
+    assert found.saved_wh > 0.02 * found.without.load_wh
+    assert found.reached > 0.9
 
 
 # -------------------------------------------------------------- with storages, a car, an event and a lost supply

@@ -1,6 +1,7 @@
 """Chains that do not answer, lose answers and transactions, or are two nodes that disagree; all of it from a seed."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ ASKED = (
 )
 
 
-class _Between:
+class _Between(ABC):
     """Stands between a node and its chain."""
 
     def __init__(self, chain: EmbeddedChain, chance: random.Random) -> None:
@@ -39,8 +40,9 @@ class _Between:
             return found
         return lambda *arguments, **named: self._ask(name, found, *arguments, **named)
 
+    @abstractmethod
     def _ask(self, name: str, found: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        raise NotImplementedError
+        """Answer a call in the chain's place."""
 
 
 class Unreliable(_Between):

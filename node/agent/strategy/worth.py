@@ -48,8 +48,7 @@ def worth_steps(fleet: StorageFleet, calendar: StorageCalendar, outlook: Outlook
     storage's share of its area's deficit (or its owner's own need, if larger), the buy price rising to the short
     tariff beyond its share of the surplus. Storages of an area share in proportion to the energy they can move in
     one hour. Without the shares, every storage would plan for all of the surplus and none would see how scarce
-    it is. What all storages of a zone inject, or take from
-    others' surplus, must find room on the edges of its area.
+    it is. What all storages of a zone inject, or take from others' surplus, must find room on its area's edges.
     """
     hours = outlook.hours
     a = fleet.account

@@ -1,10 +1,18 @@
 """Service curves at every knee, both directions, and what units make of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from devices.catalogue import home_battery
 from devices.errors import BadInput
+from devices.fleet import step
 from devices.frequency_response import DYNAMIC_CONTAINMENT, LINEAR_DROOP, ServiceCurve, response_w
+from devices.parameters import build_fleet
+from devices.state import FleetInputs, initial_state
+
+PMU = Path(__file__).parents[2] / "data" / "gmlc" / "pmu_event_30hz.csv"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +47,24 @@ def test_units_inject_below_nominal_and_withdraw_above_on_what_they_promised():
     assert response_w(LINEAR_DROOP, 0.2, up, down).tolist() == [-200.0, -800.0, 0.0]
     each = response_w(LINEAR_DROOP, np.array([-0.2, 0.2, 0.0]), up, down)
     assert each.tolist() == [1_000.0, -800.0, 0.0]
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.1, 0.2])
+def test_a_measured_event_is_tracked_at_thirty_samples_a_second(late_s):
+    # The phasor measurement of a lost generator (tests/data/gmlc): eight batteries with their ramps, a delay.
+    deviation = np.loadtxt(PMU, delimiter=",", skiprows=1)[:, 1] - 60.0
+    fleet = build_fleet([home_battery(f"battery-{i}") for i in range(8)])
+    state, inputs, up = initial_state(fleet), FleetInputs.quiet(8), np.full(8, 2_500.0)
+    asked = DYNAMIC_CONTAINMENT.response_pu(deviation) * up.sum()
+    late = round(late_s * 30)
+    given = []
+    for k in range(deviation.size):
+        wanted = response_w(DYNAMIC_CONTAINMENT, deviation[max(k - late, 0)], up, up)
+        state, flows = step(fleet, state, inputs, wanted, 1 / 30)
+        given.append(flows.terminal_wh.sum() * 3_600 * 30)
+    assert deviation.min() == pytest.approx(-0.230, abs=1e-3)
+    assert np.abs(np.array(given) - asked).max() <= 0.03 * up.sum()
+    assert np.all(state.energy_wh >= fleet.reserve_wh)
 
 
 @pytest.mark.parametrize(

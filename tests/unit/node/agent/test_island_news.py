@@ -19,6 +19,9 @@ class Prices:
     def prices(self, span):
         return np.full(len(span), 200), np.full(len(span), 80)
 
+    def levies(self, span):
+        return np.full(len(span), 30)
+
 
 def news(island=(600, 50)):
     return IslandNews(ACCOUNTS, Prices(island), TREE, ("top", "street", "works"), 3_600)
@@ -72,3 +75,13 @@ def test_without_island_prices_the_suppliers_go_on():
     agents = news(island=None)
     agents.hear(notice(2))
     assert agents.tariffs(10, range(10, 12))[0].tolist() == [200, 200]
+
+
+def test_no_levies_are_reckoned_with_inside_an_island():
+    agents = news()
+    assert agents.levies(10, range(10, 12)).tolist() == [[30, 30]]
+    agents.hear(notice(2, 4))
+    assert agents.levies(10, range(12, 16)).tolist() == [[0, 0, 30, 30], [30] * 4, [0, 0, 30, 30]]
+    without_prices = news(island=None)
+    without_prices.hear(notice(2))
+    assert without_prices.levies(10, range(10, 12)).tolist() == [[30, 30]]

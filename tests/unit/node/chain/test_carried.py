@@ -6,6 +6,7 @@ A content that is another one still halts, with account and amount.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from node.chain.mirror import ProjectionError
 from node.chain.ports import CallReverted, Hash
 from node.chain.sender import ContractCall, OutboxState, SettlementHalted
 from node.chain.typed_data import CompactSignature, Curtailment, Reading, Substitute, Tariff, Tariffs
+from node.exit import ExitDesk
 from node.store.tables_chain import carriers, outbox
 from tests.unit.node.chain.live import Node, contracts
 from tests.unit.node.chain.stranger import STRANGER, carry, courier
@@ -504,6 +506,29 @@ def test_a_refund_that_a_stranger_pushed_is_done(node: Node) -> None:
     node.plan([refund])
     _finish(node)
     assert _carriers(node) == {"flex-refund": receipt.transaction_hash}
+
+
+def test_an_exit_that_a_stranger_pushed_first_is_paid_to_its_owner_all_the_same(node: Node) -> None:
+    seller, where = node.community.members[1], node.community.deployment.settlement
+    node.community.send(seller.owner, "request_exit", seller.account, 10**15)
+    ready_s = node.chain.head().timestamp_s + node.community.deployment.parameters.exit_delay_s
+    node.chain.produce_block(ready_s)
+
+    class Overtaken:
+        """A chain on which the stranger is always one block ahead."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(node.chain, name)
+
+        def send_raw(self, raw: bytes) -> Hash:
+            carry(node, where, contracts().settlement.encode("withdraw", seller.account))
+            return node.chain.send_raw(raw)
+
+    said: list[str] = []
+    desk = ExitDesk(Overtaken(), contracts(), node.community.deployment, node.community.mine)
+    after = desk.step(seller.owner, seller.account, None, ready_s, said.append)
+    assert (after.ready_s, after.paid_out_pico) == (0, 10**15)
+    assert "were paid out" in said[0]
 
 
 def test_an_exit_that_a_stranger_pushed_is_projected(node: Node) -> None:
