@@ -279,7 +279,10 @@ def _in_span(connection: Connection, table: Table, span: range) -> Any:
 
 
 def energy_by_interval(connection: Connection, span: range) -> dict[str, dict[str, FloatArray]]:
-    """Return the energies of all devices of a kind per interval, Wh: kind, column, `(n_intervals,)`."""
+    """Return the energies of all devices of a kind per interval, Wh: kind, column, `(n_intervals,)`.
+
+    They are rounded to a nano-watt-hour: beyond it the order shows in which a database adds.
+    """
     sums = [func.sum(device_intervals.c[name]) for name in ENERGY_COLUMNS]
     found = connection.execute(
         select(devices.c.kind, device_intervals.c.interval, *sums)
@@ -292,7 +295,7 @@ def energy_by_interval(connection: Connection, span: range) -> dict[str, dict[st
     for kind, interval, *values in found:
         table = result.setdefault(kind, {name: np.zeros(len(span)) for name in ENERGY_COLUMNS})
         for name, value in zip(ENERGY_COLUMNS, values, strict=True):
-            table[name][interval - span.start] = value
+            table[name][interval - span.start] = round(float(value), 9)
     return result
 
 
