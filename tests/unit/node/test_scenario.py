@@ -162,6 +162,8 @@ MISTAKES = [
      "expected more than (notice_intervals + 2) * interval_s + 2 * fill_window_s = 347400"),
     ("events:", "failures:\n  - {kind: supply, node: cellar, start: 14:00, duration_s: 60}\nevents:",
      "25:20: failures[0].node", "expected the id of a network node, got 'cellar'"),
+    ("events:", "failures:\n  - {kind: meter, participant: nobody, start: 14:00, duration_s: 60}\nevents:",
+     "25:19: failures[0].participant", "expected the id of a participant, got 'nobody'"),
     ("events:", "failures:\n  - {kind: controller, start: 24:00}\nevents:",
      "25:24: failures[0].start", "expected a time before 24:00"),
     ("events:", "failures:\n  - {kind: supply, node: feeder, start: 14:00, duration_s: 0}\nevents:",
