@@ -9,7 +9,6 @@ import numpy as np
 from market.chunks import Tariff
 from market.metering import Registers
 from market.timeslots import TimeslotSchedule
-from node import plant as plants
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
 from node.bus.memory import MemoryBus
@@ -39,16 +38,17 @@ from node.hub.settlement import Settlement
 from node.hub.timeslot_desk import TimeslotDesk
 from node.hub.trading import DoorPolicy, Trading, load_book
 from node.hub.zones import load_zoning
-from node.islands import microgrid_terms
-from node.meters import MeterBank, ProfileMeters
-from node.plant import Plant
 from node.profiles import ProfileSet
 from node.profiles.frequency import frequency_record_pu
 from node.scenario import Scenario
 from node.store.unit_of_work import Store
-from node.supplier import Supplier
-from node.tied_racks import rack_control, ride_terms
-from node.wiring import voltage_control
+from node.world import plant as plants
+from node.world.islands import microgrid_terms
+from node.world.meters import MeterBank, ProfileMeters
+from node.world.plant import Plant
+from node.world.supplier import Supplier
+from node.world.tied_racks import rack_control, ride_terms
+from node.world.wiring import voltage_control
 
 
 @dataclass(slots=True)

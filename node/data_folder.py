@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 from sqlalchemy import insert, select
 
-from node import plant as plants
 from node.chain.contracts import (
     Deployment,
     cache_folder,
@@ -32,7 +31,6 @@ from node.chain.embedded import EmbeddedChain, Genesis
 from node.errors import Permanent
 from node.founding import Keyring, found
 from node.hub.replaying import FEE
-from node.plant import Plant, describe
 from node.scenario import Scenario
 from node.scenario.wishes import can_sell_from, member_of
 from node.scenario.wishes import groups as group_names
@@ -52,6 +50,8 @@ from node.store.schema import metadata
 from node.store.tables_devices import devices, nodes
 from node.store.tables_market import accounts, groups, meta, participants, zones
 from node.store.unit_of_work import Store
+from node.world import plant as plants
+from node.world.plant import Plant, describe
 
 FIRST_ACCOUNT = 2  # after GRID and FEES
 

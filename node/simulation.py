@@ -29,14 +29,6 @@ from node.chain import typed_data
 from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community
-from node.disturbances import (
-    during,
-    islanded_zones,
-    planned_failures,
-    planned_faults,
-    planned_silences,
-    silent_rows,
-)
 from node.founding import install_calls
 from node.garbage import rare_collections
 from node.hub import device_records, rack_journal
@@ -44,14 +36,22 @@ from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutco
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
-from node.island_watch import IslandWatch
-from node.reference import Reference
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
-from node.tied_racks import first_world
 from node.times import Times
-from node.voltage_watch import VoltageWatch
+from node.world.disturbances import (
+    during,
+    islanded_zones,
+    planned_failures,
+    planned_faults,
+    planned_silences,
+    silent_rows,
+)
+from node.world.island_watch import IslandWatch
+from node.world.reference import Reference
+from node.world.tied_racks import first_world
+from node.world.voltage_watch import VoltageWatch
 
 FloatArray = NDArray[np.float64]
 

@@ -50,9 +50,9 @@ from node.bus.messages import OrderBatch as OrderMessage
 from node.chain import typed_data
 from node.chain.keys import LocalSigner
 from node.chain.typed_data import Domain
-from node.plant import Plant
 from node.scenario.wishes import wishes
-from node.supplier import Supplier
+from node.world.plant import Plant
+from node.world.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

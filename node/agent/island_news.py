@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from market.network_auction_tree import MarketTree
 from node.bus.messages import IslandNotice, Message
-from node.supplier import Supplier
+from node.world.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -11,7 +11,7 @@ from devices.parameters import FleetParameters
 from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
 from node.agent.strategy import StorageCalendar, StorageFleet
-from node.plant import Plant
+from node.world.plant import Plant
 
 FloatArray = NDArray[np.float64]
 

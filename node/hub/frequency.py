@@ -34,17 +34,17 @@ from market.flexibility_reserve import ReserveOffers, procure
 from market.flexibility_score import performance
 from market.flexibility_split import SplitRule
 from node.agent.strategy import Held, Recovery
-from node.disturbances import local_time_s
 from node.hub import frequency_store
 from node.hub.dispatch_clock import MS_PER_S
 from node.hub.flexibility import CONTRACT, INTERVALS_BEFORE, Flexibility, PlannedEvent, SplitDesk
 from node.hub.frequency_payment import BuyerPayments
 from node.hub.frequency_records import FrequencyInterval, FrequencyOutcome, Incident, Service
-from node.plant import Plant
 from node.scenario import Scenario
 from node.scenario.frequency import FrequencyService
 from node.store.tables_devices import device_intervals
 from node.store.tables_market import flex_events, flex_members
+from node.world.disturbances import local_time_s
+from node.world.plant import Plant
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

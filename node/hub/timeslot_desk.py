@@ -14,7 +14,7 @@ from market.timeslots import TimeslotSchedule
 from node.controller.timeslots import TimeslotTerms, timeslots
 from node.store.tables_timeslots import timeslots as table
 from node.store.unit_of_work import Store
-from node.supplier import Supplier
+from node.world.supplier import Supplier
 
 FloatArray = NDArray[np.float64]
 

@@ -33,7 +33,7 @@ from node.report.zones import ZoneDay, zone_days
 from node.scenario import Scenario
 from node.store.tables_chain import blocks, carriers, outbox
 from node.store.tables_market import chunks, fills, flex_events, flex_members, orders, trades
-from node.supplier import Supplier
+from node.world.supplier import Supplier
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What voltage optimisation did: voltages with and without it, energy saved, taps, and each customer's share.
 
-"Without" is the twin of `node/voltage_watch.py`: a second run with its taps at home, not an estimate.
+"Without" is the twin of `node/world/voltage_watch.py`: a second run with its taps at home, not an estimate.
 """
 
 import json
@@ -22,8 +22,8 @@ from node.scenario import Scenario, Taps
 from node.store.tables_devices import incidents
 from node.store.tables_market import imbalances
 from node.store.tables_voltage import tap_changes, voltage_accounts, voltage_intervals, voltage_nodes
-from node.supplier import Supplier
-from node.wiring import tap_changer
+from node.world.supplier import Supplier
+from node.world.wiring import tap_changer
 
 
 @dataclass(frozen=True, slots=True)

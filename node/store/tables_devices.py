@@ -109,7 +109,7 @@ loans = Table(
     Column("borrowed_wh", Float, nullable=False),
 )
 
-# What each account's meter would have shown without the market (node/reference).
+# What each account's meter would have shown without the market (node/world/reference).
 reference_intervals = Table(
     "reference_intervals",
     metadata,

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from node import plant, profiles
+from node import profiles
 from node.profiles import ProfileError, servers
 from node.scenario import Scenario, load
 from node.scenario.consistency import find_mistakes
+from node.world import plant
 
 SCENARIOS = Path(__file__).parents[3] / "scripts" / "scenarios"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from node.islands import microgrid_terms
 from node.scenario import ScenarioError, build_topology, load
+from node.world.islands import microgrid_terms
 
 TEXT = """\
 name: small

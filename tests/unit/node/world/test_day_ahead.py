@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from node import plant as plants
 from node import profiles
-from node.day_ahead import expected_day
 from node.scenario import load
+from node.world import plant as plants
+from node.world.day_ahead import expected_day
 from tests.simulation.conftest import CORNER
 
 

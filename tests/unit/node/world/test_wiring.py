@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from node import plant as plants
 from node.controller.voltage import TapChanger
 from node.scenario import Line, Taps, Thermostatic, Transformer, Voltage, load
-from node.wiring import build, tap_changer, voltage_control
+from node.world import plant as plants
+from node.world.wiring import build, tap_changer, voltage_control
 from tests.simulation.conftest import CORNER
 
 LINE = Line(r_ohm_per_km=0.2, x_ohm_per_km=0.08, length_m=500)

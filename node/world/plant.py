@@ -17,7 +17,6 @@ from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
 from devices.state import FleetInputs
 from devices.storage_tables import StorageKind
 from node.hub.dispatch_records import IntervalInputs
-from node.plant_loads import load_devices
 from node.profiles import ProfileSet
 from node.scenario import (
     BackupUnit,
@@ -34,6 +33,7 @@ from node.scenario import (
     Topology,
     build_topology,
 )
+from node.world.plant_loads import load_devices
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

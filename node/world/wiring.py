@@ -9,8 +9,8 @@ from node.controller.powerflow import Feeder, balanced_v, phase_impedance_ohm
 from node.controller.voltage import Band, TapChanger
 from node.controller.wires import Wires
 from node.hub.dispatch_voltage import VoltageControl
-from node.plant import Plant
 from node.scenario import Taps, Transformer, Voltage
+from node.world.plant import Plant
 
 PHASES = ("a", "b", "c")
 # Where taps do not exist: one position.

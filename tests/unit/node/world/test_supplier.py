@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from market.chunks import Tariff
-from node.disturbances import islanded_zones, planned_failures
 from node.scenario import Scenario, ScenarioError, build_topology, load
-from node.supplier import Supplier
+from node.world.disturbances import islanded_zones, planned_failures
+from node.world.supplier import Supplier
 
 TEXT = """\
 name: small

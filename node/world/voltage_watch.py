@@ -20,13 +20,13 @@ from market.imbalance import imbalance_milli_wh, receipts_pico
 from market.metering import Registers, advance
 from market.units import MILLI_WH_PER_WH
 from node.community import FIRST_ACCOUNT, Community, controller
-from node.day_ahead import expected_day
 from node.hub.dispatch import Dispatch
 from node.hub.dispatch_records import IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.voltage_records import Ahead, VoltageOutcome
 from node.store.bulk import insert_all
 from node.store.tables_voltage import tap_changes, voltage_accounts, voltage_intervals, voltage_nodes
+from node.world.day_ahead import expected_day
 
 BoolArray = NDArray[np.bool_]
 

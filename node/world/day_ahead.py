@@ -10,8 +10,8 @@ import numpy as np
 
 from devices.specification import Kind
 from node.hub.voltage_records import Ahead
-from node.plant import Plant
 from node.profiles import ProfileSet
+from node.world.plant import Plant
 
 SECONDS_PER_DAY = 86_400
 

@@ -13,10 +13,10 @@ from node.hub.dispatch import Dispatch
 from node.hub.dispatch_racks import RackControl
 from node.hub.dispatch_ride import RideTerms
 from node.hub.dispatch_state import World
-from node.plant import Plant
 from node.profiles import ProfileSet
 from node.scenario import Generator, Scenario
 from node.scenario.ties import Ties
+from node.world.plant import Plant
 
 
 def rack_control(scenario: Scenario, plant: Plant) -> RackControl | None:

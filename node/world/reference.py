@@ -16,9 +16,9 @@ from devices.specification import Kind, Mode
 from devices.state import FleetInputs, FleetState, initial_state, state_from_bytes, state_to_bytes
 from market.units import MILLI_WH_PER_WH
 from node.hub.dispatch_records import IntervalInputs
-from node.plant import Plant
 from node.store.bulk import insert_columns
 from node.store.tables_devices import reference_intervals
+from node.world.plant import Plant
 
 FloatArray = NDArray[np.float64]
 
