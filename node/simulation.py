@@ -26,7 +26,6 @@ from market.units import MILLI_WH_PER_WH
 from node.agent.strategy import Schedule as Aim
 from node.bus.messages import TOPIC_ORDERS, CurtailmentNotice, Message, OrderBatch
 from node.chain import typed_data
-from node.chain.reconcile import reconcile_or_halt
 from node.chain.sender import ContractCall, SettlementHalted
 from node.community import FIRST_ACCOUNT, Community
 from node.founding import install_calls
@@ -36,6 +35,7 @@ from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutco
 from node.hub.dispatch_state import World, world_from_bytes
 from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
+from node.mining import mine
 from node.store.tables_chain import outbox
 from node.store.tables_devices import checkpoints
 from node.store.tables_market import tariffs as tariff_rows
@@ -59,8 +59,6 @@ FloatArray = NDArray[np.float64]
 BEFORE_GATE_S = 30
 # Members have an hour to plan for a day's timeslots.
 TIMESLOT_NOTICE_S = 3_600
-# A chain that needs more blocks than this for one interval's transactions is not making progress.
-MAX_BLOCKS_PER_INTERVAL = 50
 # Waiting orders are taken in by the door in batches of this many messages: one transaction each.
 DOOR_BATCH = 5_000
 
@@ -169,7 +167,7 @@ class Simulation:
                 if ref not in known:
                     call = ContractCall("install", ref, "registrar", to, data, gas=400_000)
                     community.sender.enqueue(connection, call)
-        self._mine(int(community.clock.now_s()))
+        mine(community, int(community.clock.now_s()))
         with community.store.read() as connection:
             community.desk.refresh(connection)
 
@@ -377,7 +375,7 @@ class Simulation:
             return
         unsettled = range(community.desk.read + 1, interval + 1)
         with self.times.of("chain"):
-            self._mine(community.scenario.grid.end_s(interval) + 1, max(len(unsettled), 1))
+            mine(community, community.scenario.grid.end_s(interval) + 1, max(len(unsettled), 1))
         with community.store.read() as connection:
             missing = None if community.chain is None else not_on_chain(connection)
             if missing is not None:
@@ -399,21 +397,3 @@ class Simulation:
         if self.community.publisher is not None:
             with self.times.of("bundles"):
                 self.community.publisher.publish()
-
-    def _mine(self, at_s: int, n_intervals: int = 1) -> None:
-        """Drive the outbox until everything is final, in blocks from `at_s` on; compare store and chain."""
-        community = self.community
-        chain, sender, watcher = community.chain, community.sender, community.watcher
-        if chain is None or sender is None or watcher is None:
-            return
-        assert community.contracts is not None
-        assert community.deployment is not None
-        for _ in range(MAX_BLOCKS_PER_INTERVAL * n_intervals):
-            if sender.drive().open == 0:
-                break
-            if chain.waiting():
-                chain.produce_block(max(at_s, chain.head().timestamp_s + 1))
-        else:
-            raise SettlementHalted("outbox", str(sender.open()), "the chain does not take what waits for it")
-        watcher.ingest()
-        reconcile_or_halt(community.store, chain, community.contracts, community.deployment)

@@ -5,7 +5,6 @@ and signed with each account's own key. An agent knows its own meters up to now,
 prices and its own positions, and nothing of the future.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,6 +18,7 @@ from market.orders import NO_WISH, Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.island_news import IslandNews
+from node.agent.plan_bytes import plan_from_bytes, plan_to_bytes
 from node.agent.strategy import (
     Held,
     OrderBatch,
@@ -42,7 +42,6 @@ from node.agent.strategy import (
     seasonal_naive,
     to_orders,
 )
-from node.agent.strategy.stored_value import StoredValue
 from node.agent.strategy.timeslot_orders import in_timeslots, joined
 from node.bus.memory import Bus
 from node.bus.messages import TOPIC_ISLANDS, TOPIC_ORDERS, SignedOrder
@@ -384,36 +383,10 @@ class AgentFleet:
         """Return what the agents must remember across a restart: their current plan."""
         if self._plan is None:
             return b""
-        plan = self._plan
-        if self._written is not None and self._written[0] is plan:
-            return self._written[1]
-        arrays = {
-            "first": np.array([plan.first]),
-            "hours": np.array([plan.hours]),
-            "borders_wh": plan.value.borders_wh,
-            "slopes_micro_per_kwh": plan.value.slopes_micro_per_kwh,
-            "power_w": plan.power_w,
-            "energy_wh": plan.energy_wh,
-            "charge_efficiency_pu": plan.charge_efficiency_pu,
-            "discharge_efficiency_pu": plan.discharge_efficiency_pu,
-        }
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        self._written = plan, buffer.getvalue()
+        if self._written is None or self._written[0] is not self._plan:
+            self._written = self._plan, plan_to_bytes(self._plan)
         return self._written[1]
 
     def restore(self, data: bytes) -> None:
         """Take up the plan that `to_bytes` wrote."""
-        if not data:
-            self._plan = None
-            return
-        with np.load(io.BytesIO(data), allow_pickle=False) as found:
-            self._plan = StoragePlan(
-                int(found["first"][0]),
-                float(found["hours"][0]),
-                StoredValue(found["borders_wh"], found["slopes_micro_per_kwh"]),
-                found["power_w"],
-                found["energy_wh"],
-                found["charge_efficiency_pu"],
-                found["discharge_efficiency_pu"],
-            )
+        self._plan = plan_from_bytes(data) if data else None
