@@ -85,6 +85,8 @@ def check_rounds(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator
     for round_line in bundle.rounds:
         if not 0 <= round_line.next_sequence < _SEQUENCES:
             yield f"round {round_line.round}: its cut is order {round_line.next_sequence}"
+        if round_line.cut_zones >> len(bundle.zones):
+            yield f"round {round_line.round}: zones {round_line.cut_zones:b} cut off, of {len(bundle.zones)} there are"
     for account, state in record.ledger.accounts.items():
         if bundle.zones and state.zone >= len(bundle.zones):
             yield f"account {account} is in zone {state.zone} on chain, the bundle has {len(bundle.zones)}"
