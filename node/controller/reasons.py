@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Reason(IntEnum):
     """The cause of a setpoint; the value is stored, the sentence is for people."""
@@ -80,3 +83,10 @@ def describe(reason: Reason, node: str = "", event: str = "") -> str:
         Name of the grid event, where there is one.
     """
     return _SENTENCES[reason].format(node=node, event=event).strip()
+
+
+def one_of(*reasons: Reason) -> NDArray[np.bool_]:
+    """Return a table to look up in which of many reasons are one of these: `table[reason]`."""
+    table = np.zeros(max(Reason) + 1, np.bool_)
+    table[list(reasons)] = True
+    return table

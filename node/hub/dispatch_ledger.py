@@ -10,7 +10,7 @@ from devices.state import StepFlows
 from node.controller.control_plan import ControlPlan, ExportClass, ImportClass
 from node.controller.decision import Decision
 from node.controller.network import net_flows_w, sum_by
-from node.controller.reasons import Reason
+from node.controller.reasons import Reason, one_of
 from node.hub.dispatch_records import Curtailment, NodeFlows, SetpointLog
 
 SECONDS_PER_HOUR = 3_600.0
@@ -18,6 +18,10 @@ MILLI_WH_PER_WH = 1_000
 # A peak is a mean over at least a minute. Where a load jumps, what has to give way still ramps for a second: no
 # cable heats in that time, and no fuse trips (IEC 60269 gG fuses bear 1.6 times their rating for an hour).
 PEAK_WINDOW_S = 60.0
+
+_BINDING = one_of(Reason.CAPACITY, Reason.PRIORITY)
+_KEPT_CAUSES = one_of(Reason.GRID_EVENT, Reason.SUPPLY_FAILURE, Reason.VOLTAGE)
+_ABOUT_A_NODE = one_of(Reason.CAPACITY, Reason.VOLTAGE)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -96,7 +100,7 @@ class Ledger:
         if taken.size:
             account = self._plan.account_of_device[taken]
             cause = _cause(decision.reason[taken])
-            node = np.where(np.isin(cause, (Reason.CAPACITY, Reason.VOLTAGE)), decision.node[taken], -1)
+            node = np.where(_ABOUT_A_NODE[cause], decision.node[taken], -1)
             self._taken.append((account, cause, node, decision.taken_w[taken] * dt_h))
 
     def _add_loans(self, decision: Decision, dt_h: float) -> None:
@@ -117,9 +121,7 @@ class Ledger:
 
     def add_decision(self, decision: Decision) -> None:
         """Note which nodes bind in this period."""
-        cut = np.flatnonzero(
-            (decision.node >= 0) & np.isin(decision.reason, (Reason.CAPACITY, Reason.PRIORITY))
-        )
+        cut = np.flatnonzero((decision.node >= 0) & _BINDING[decision.reason])
         if cut.size:
             is_import = decision.wanted_w[cut] < 0
             self._import_binds[decision.node[cut[is_import]]] = True
@@ -203,5 +205,4 @@ class Ledger:
 
 def _cause(reason: IntArray) -> IntArray:
     """Return the cause of a curtailment: grid event, failed supply, voltage, or else a capacity."""
-    keeps = np.isin(reason, (Reason.GRID_EVENT, Reason.SUPPLY_FAILURE, Reason.VOLTAGE))
-    return np.where(keeps, reason, Reason.CAPACITY).astype(np.int64)
+    return np.where(_KEPT_CAUSES[reason], reason, Reason.CAPACITY).astype(np.int64)

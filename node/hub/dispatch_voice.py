@@ -9,7 +9,7 @@ from devices.specification import Permission
 from devices.state import FleetState
 from node.controller.control_plan import ControlPlan
 from node.controller.decision import Decision
-from node.controller.reasons import Reason
+from node.controller.reasons import Reason, one_of
 from node.hub.dispatch_clock import MS_PER_S
 from node.hub.dispatch_ledger import Ledger
 from node.hub.dispatch_state import DispatchState
@@ -19,7 +19,7 @@ LEASE_MS = 300_000
 DEADBAND_PU = 1e-3
 DEADBAND_W = 0.05
 LIMIT_DEADBAND_W = 1.0
-OFF_REASONS = (Reason.NO_VOLTAGE, Reason.SHED, Reason.PICK_UP)
+_IS_OFF = one_of(Reason.NO_VOLTAGE, Reason.SHED, Reason.PICK_UP)
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -59,7 +59,7 @@ class Voice:
         """Return how far a decision is from what was said last, (n_devices,) W; inf where it is news whatever it is."""
         change = _change_w(decision.setpoint_w, self._setpoint_w)
         # Zero for another reason is news: dark, waiting for its turn, or shed.
-        is_retold = np.isin(decision.reason, OFF_REASONS) & (decision.reason != self._reason)
+        is_retold = _IS_OFF[decision.reason] & (decision.reason != self._reason)
         return np.where(is_retold, np.inf, change)
 
     def send(
