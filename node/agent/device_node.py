@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from devices.state import FleetState
 from market.levies import LevyRule
-from market.orders import NO_WISH, Order, Source, Wish
+from market.orders import Order, Source, Wish
 from market.zones import Zoning
 from node.agent import storage_view
 from node.agent.island_news import IslandNews
@@ -122,6 +122,7 @@ class AgentFleet:
         self._wish_of = dict(
             zip(keys.account.tolist(), wishes(plant.scenario, int(keys.account[0])), strict=True)
         )
+        self._offer_wish: dict[tuple[int, Source], Wish] = {}
         self._domain = domain
         self._supplier = supplier
         self._meters = meters
@@ -356,9 +357,10 @@ class AgentFleet:
         wish = self._wish_of[order.account]
         if order.is_buy:
             return wish
-        if wish == NO_WISH and source == Source.ANY:
-            return NO_WISH
-        return replace(wish, source=source)
+        key = order.account, source
+        if key not in self._offer_wish:
+            self._offer_wish[key] = replace(wish, source=source)
+        return self._offer_wish[key]
 
     def _sign(self, order: Order, wish: Wish) -> SignedOrder:
         if not self._is_signed:

@@ -252,7 +252,7 @@ class Trading:
                 RefusalReason.TOO_EARLY,
                 f"interval {order.last} is too far ahead: up to {moment.furthest} today",
             )
-        head, tail = self._schedule.slot_of(order.first), self._schedule.slot_of(order.last)
+        head, tail = self._slot_of(order.first, moment), self._slot_of(order.last, moment)
         if head.start != order.first or tail.stop != order.last + 1:
             raise OrderRefused(
                 RefusalReason.TIMESLOT,
@@ -265,6 +265,12 @@ class Trading:
                     RefusalReason.LANE_CLOSED,
                     f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
                 )
+
+    def _slot_of(self, interval: int, moment: "_Moment") -> range:
+        slot = moment.slot.get(interval)
+        if slot is None:
+            slot = moment.slot[interval] = self._schedule.slot_of(interval)
+        return slot
 
     def _receipt(self, order_hash: bytes, sequence: int, received_at_s: int) -> Receipt:
         if not self._policy.is_signed:
@@ -298,15 +304,16 @@ class Trading:
 
 @dataclass(slots=True)
 class _Moment:
-    """When a batch is answered: one moment for all its orders, and the gates that were looked up for it."""
+    """When a batch is answered: one moment for all its orders, and the gates and timeslots looked up for it."""
 
     now_s: float
     furthest: int
     gate_s: dict[int, int]
+    slot: dict[int, range]
 
     @classmethod
     def of(cls, now_s: float, grid: IntervalGrid, policy: DoorPolicy) -> "_Moment":
-        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {})
+        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {})
 
 
 def _columns(accepted: Sequence[SignedOrder]) -> dict[str, list[Any]]:

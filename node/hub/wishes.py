@@ -4,13 +4,15 @@ from market.errors import OrderRefused, RefusalReason
 from market.orders import Source, Wish
 from node.hub.registry import Registry
 
+_ANY = Source.ANY  # an enum's members are looked up at a price, and the door asks for every order
+
 
 class WishDesk:
     """Knows who is here to be wished for."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._sellers_of = {
+        self._sellers_of: dict[Source, int] = {
             source: int(((registry.sources >> source) & 1).sum()) for source in Source if source != Source.ANY
         }
 
@@ -24,7 +26,7 @@ class WishDesk:
             partner who is not connected or is the account itself, a group without other members.
         """
         registry = self._registry
-        if wish.source != Source.ANY:
+        if wish.source != _ANY:
             is_own = bool(registry.sources[row] >> wish.source & 1)
             name = wish.source.name.lower()
             if not is_buy and not is_own:
