@@ -24,6 +24,7 @@ from node.controller.network import CapacityTree
 from node.controller.timeslots import TimeslotTerms
 from node.data_folder import FIRST_ACCOUNT, State, open_or_found
 from node.founding import ROLE_NAMES, Keyring
+from node.hub.carried_readings import CarriedReadings
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
@@ -70,6 +71,7 @@ class Community:
     trading: Trading
     clearing: Clearing
     metering: Metering
+    carried_readings: CarriedReadings
     late_readings: LateReadings
     dispatch: Dispatch
     agents: AgentFleet
@@ -259,6 +261,7 @@ def _wire(
         trading=trading,
         clearing=clearing,
         metering=Metering(domain, registry, clock, curtailer.address, is_signed=is_signed),
+        carried_readings=CarriedReadings(registry),
         late_readings=LateReadings(
             domain,
             registry,
