@@ -152,7 +152,7 @@ def _wire(
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment))
+        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment), makes_blocks=True)
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)
