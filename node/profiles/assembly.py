@@ -16,6 +16,9 @@ from node.scenario import Load, ProfileSources, Scenario, Solar
 
 WEEK_S = 7 * 86_400
 DEFAULT_HISTORY_DAYS = 14
+# A load that never changes, one per unit of its peak.
+CONSTANT = "CONST"
+HOURS_PER_YEAR = 8_760.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,8 @@ class _Assembly:
         return power * part.scale_pu
 
     def _shipped_hours(self, name: str) -> float:
+        if name == CONSTANT:
+            return HOURS_PER_YEAR
         hours = shipped.extract().full_load_hours
         if name not in hours:
             raise ProfileError(f"profile {name}: four weeks say nothing about a year: use peak_w")
@@ -214,10 +219,12 @@ class _Assembly:
         if name in self._own:
             shift_s = shift_weeks * WEEK_S
             return self._own[name].mean_power(self._start_s + shift_s, self._end_s + shift_s, step_s)
+        if name == CONSTANT:
+            return np.ones((self._end_s - self._start_s) // step_s)
         if name in servers.servers().names:
             zone = self._scenario.zone
             return servers.power_pu(name, self._start_s, self._end_s, step_s, zone, shift_weeks)
-        known = (*self._own, *shipped.names(), *servers.servers().names)
+        known = (*self._own, CONSTANT, *shipped.names(), *servers.servers().names)
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3) or known
             raise ProfileError(f"no profile {name!r}; did you mean one of {', '.join(close)}?")

@@ -143,7 +143,7 @@ def why(row: Row[Any], name: dict[int, str], limit_w: float | None, zone: ZoneIn
     if row.kind == "give_back":
         return f"{name[row.source]} gives back what it borrowed from {name[row.target]}"
     known = "predicted for" if row.for_s > row.start_s else "measured at"
-    over = "" if limit_w is None else f" of {max(row.expected_w - limit_w, 0.0) / 1e3:.1f} kW"
+    over = "" if limit_w is None else f" of {max(row.expected_w - limit_w, 0.0):,.0f} W"
     return (
         f"{name[row.target]}: overload{over} {known} {clock(row.for_s, zone)}, moved from {name[row.source]}"
     )

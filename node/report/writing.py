@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from node.report import (
     books,
+    borrowed,
     export,
     frequency,
     html,
@@ -119,6 +120,7 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
             [terminal.bill_row(bill) for bill in summary.bills],
         ),
     }
+    found |= borrowed.tables(connection, summary.span, scenario.load_step_s or scenario.interval_s)
     found |= racks.tables(connection, summary.span, scenario.zone)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)
