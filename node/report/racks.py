@@ -28,7 +28,7 @@ _INCIDENTS = {
 
 DEFINITIONS = {
     "Rack overloads": "Load steps in which a rack drew more than its feed carries; predicted: the forecast's upper "
-    "edge had passed 95 % of the feed before the step; false alarms: it had, and the load stayed below the limit.",
+    "edge had passed what the feed carries before the step; false alarms: it had, and the load did not.",
     "Moved over ties": "Energy that donors gave at their terminals for overloads; the loss is what both ports' stages "
     "and the cables took.",
     "Ties' loans": "What transfers took out of the lenders' storages, converters included, and what borrowers put back "
