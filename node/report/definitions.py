@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 
 from node.report.borrowed import DEFINITIONS as BORROWED_DEFINITIONS
+from node.report.generators import DEFINITIONS as GENERATOR_DEFINITIONS
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
 from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
 from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
 
-DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **BORROWED_DEFINITIONS, **TIMESLOT_DEFINITIONS} | {
+DEFINITIONS: Mapping[str, str] = {
+    **RACK_DEFINITIONS,
+    **BORROWED_DEFINITIONS,
+    **GENERATOR_DEFINITIONS,
+    **TIMESLOT_DEFINITIONS,
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
     "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
     "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",

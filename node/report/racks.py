@@ -22,6 +22,7 @@ _INCIDENTS = {
     "supply_back": "supply of {} is back",
     "ride_through": "{}",
     "generator_on": "generator of {} carries load",
+    "generator_dry": "generator of {} ran dry, storages carry on",
     "shutdown_begun": "orderly shutdown of {} begins",
     "shutdown_done": "{} is shut down in order",
 }
