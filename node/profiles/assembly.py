@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.profiles import servers, shipped
+from node.profiles import roofs, servers, shipped
 from node.profiles.csv_files import Column, read_by_header, read_columns
 from node.profiles.errors import ProfileError
 from node.profiles.series import Series
@@ -201,6 +201,9 @@ class _Assembly:
         return hours[name]
 
     def _solar_w(self, part: Solar) -> NDArray[np.float64]:
+        if part.profile is None:
+            assert part.roof is not None  # the model has exactly one of the two
+            return roofs.power_w(part.roof, part.peak_w, self._start_s, self._end_s, self._step_s)
         own = self._own.get(part.profile)
         if own is not None and not own.is_per_unit:
             raise ProfileError(
