@@ -8,6 +8,7 @@ import numpy as np
 
 from market.chunks import Tariff
 from market.metering import Registers
+from market.timeslot_runs import TimeslotTerms
 from market.timeslots import TimeslotSchedule
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
@@ -21,7 +22,6 @@ from node.chain.typed_data import Domain
 from node.chain.watcher import Watcher
 from node.clock import VirtualClock
 from node.controller.network import CapacityTree
-from node.controller.timeslots import TimeslotTerms
 from node.data_folder import FIRST_ACCOUNT, State, open_or_found
 from node.founding import ROLE_NAMES, Keyring
 from node.hub.carried_readings import CarriedReadings

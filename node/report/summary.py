@@ -21,6 +21,7 @@ from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.generators import Generated, generated
 from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
@@ -108,6 +109,7 @@ class Summary:
     void_fills: VoidFills | None
     racks: RackFigures
     timeslots: TimeslotFigures
+    generators: tuple[Generated, ...]
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -140,6 +142,7 @@ class Summary:
             "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
+            "generators": [asdict(one) for one in self.generators],
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -232,6 +235,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         void_fills=void_fills(connection, span),
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
+        generators=generated(connection, span),
         outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
