@@ -38,6 +38,7 @@ from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.timeslot_desk import TimeslotDesk
 from node.hub.trading import DoorPolicy, Trading, load_book
+from node.hub.voiding import GivingUp
 from node.hub.zones import load_zoning
 from node.profiles import ProfileSet
 from node.profiles.frequency import frequency_record_pu
@@ -152,7 +153,14 @@ def _wire(
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment), makes_blocks=True)
+        sender = Sender(
+            store,
+            chain,
+            signers,
+            Carriage(chain, contracts, deployment),
+            give_up=GivingUp(deployment, keys.role("operator")),
+            makes_blocks=True,
+        )
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)

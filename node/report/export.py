@@ -29,6 +29,7 @@ EXPORTED: tuple[Table, ...] = (
     m.rounds,
     m.prices,
     m.fills,
+    m.voided_fills,
     m.trades,
     m.tariffs,
     m.readings,

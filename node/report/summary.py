@@ -28,6 +28,7 @@ from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
 from node.report.silent_meters import SilentMeter, silent_meters
 from node.report.timeslots import TimeslotFigures, timeslot_figures
+from node.report.void_fills import VoidFills, void_fills
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -105,6 +106,7 @@ class Summary:
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
     silent_meters: tuple[SilentMeter, ...]
+    void_fills: VoidFills | None
     racks: RackFigures
     timeslots: TimeslotFigures
     generators: tuple[Generated, ...]
@@ -136,6 +138,7 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "silent_meters": [asdict(meter) for meter in self.silent_meters],
+            "void_fills": None if self.void_fills is None else asdict(self.void_fills),
             "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
@@ -229,6 +232,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
         silent_meters=silent_meters(connection, span),
+        void_fills=void_fills(connection, span),
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
         generators=generated(connection, span),

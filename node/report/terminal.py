@@ -96,6 +96,8 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
     rows += generators.lines(summary.generators)
     rows += islands.rows_for_people(summary.islands)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
+    if summary.void_fills is not None:
+        rows.append(("void", summary.void_fills.in_words()))
     services = {service.name for service in summary.frequency}
     rows += [_event(event) for event in summary.flexibility if event["name"] not in services]
     rows += frequency.lines(summary.frequency)

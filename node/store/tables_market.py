@@ -136,6 +136,21 @@ fills = Table(
     sqlite_with_rowid=False,
 )
 
+# What of fills did not reach the chain within its fill window: void, and settled as imbalance (hub/voiding).
+voided_fills = Table(
+    "voided_fills",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", ForeignKey("orders.sequence"), primary_key=True),
+    Column("account", Integer, nullable=False),
+    Column("is_buy", Boolean, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("price_micro_per_kwh", BigInteger, nullable=False),
+    Column("amount_pico", Amount, nullable=False),  # that was not received; negative for a buyer
+)
+
 trades = Table(
     "trades",
     metadata,
