@@ -81,7 +81,14 @@ def _balance(plan: ControlPlan, period: Period, is_inside: BoolArray) -> Period:
     solar_w = period.inputs.solar_available_w.copy()
     planned_w = period.planned_w.copy()
     low_w, high_w = np.minimum(period.p_min_w, 0.0), np.maximum(period.p_max_w, 0.0)
-    done = balance(wanted_load_w(plan, period)[loads], solar_w[suns], low_w[storages], high_w[storages])
+    held_wh = period.state.energy_wh[storages] - params.floor_wh[storages]
+    room_wh = (
+        params.capacity_wh[storages] * period.state.capacity_factor[storages]
+        - period.state.energy_wh[storages]
+    )
+    done = balance(
+        wanted_load_w(plan, period)[loads], solar_w[suns], low_w[storages], high_w[storages], held_wh, room_wh
+    )
     solar_w[suns], planned_w[storages] = done.sun_w, done.storage_w
     inputs = replace(period.inputs, solar_available_w=solar_w)
     # Who forms the voltage is no ramp: its power is what the others leave, in the same instant.
