@@ -38,6 +38,7 @@ from node.scenario.zones import price_zones, zone_of_participants
 from node.store import (  # noqa: F401  (tables register themselves)
     location,
     tables_chain,
+    tables_control,
     tables_devices,
     tables_frequency,
     tables_islands,

@@ -84,6 +84,7 @@ class Simulation:
             planned_faults(community.scenario, community.plant.fleet),
             community.scenario.seed,
             self._length_s,
+            community.plant.lends,
         )
         self._voltage = VoltageWatch(community)
         self._islands = IslandWatch(community, self._failures)
