@@ -300,7 +300,7 @@ def test_lenders_are_one_virtual_battery_that_loses_the_unfit_and_what_they_lend
     assert [found[at].units for at in (0, out[0], out[1])] == [8, 7, 6]
     for row in found:
         curve = json.loads(row.efficiency_pu)
-        assert 0 <= min(curve) and max(curve) < 1
+        assert min(curve) >= 0 and max(curve) < 1
         if row.p_discharge_w > 5_000:  # nearly empty ones idle at less than they lose
             assert min(curve) > 0.6 and curve[-1] > 0.9 and row.duration_s >= day.scenario.interval_s
         assert row.p_discharge_w * day.scenario.interval_s / 3_600 <= row.energy_wh + 1e-6
