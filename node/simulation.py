@@ -33,7 +33,6 @@ from node.garbage import rare_collections
 from node.hub import device_records, rack_journal
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
-from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
 from node.mining import mine
 from node.store.tables_chain import outbox
@@ -42,9 +41,9 @@ from node.store.tables_market import tariffs as tariff_rows
 from node.times import Times
 from node.world.disturbances import (
     during,
+    health_watch,
     islanded_zones,
     planned_failures,
-    planned_faults,
     planned_silences,
     silent_rows,
 )
@@ -79,12 +78,7 @@ class Simulation:
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
         self._silences = planned_silences(community.scenario)
-        self._health = HealthWatch(
-            community.plant.fleet,
-            planned_faults(community.scenario, community.plant.fleet),
-            community.scenario.seed,
-            self._length_s,
-        )
+        self._health = health_watch(community.scenario, community.plant)
         self._voltage = VoltageWatch(community)
         self._islands = IslandWatch(community, self._failures)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)

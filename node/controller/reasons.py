@@ -23,8 +23,6 @@ class Reason(IntEnum):
     LEASE_ENDED = 11
     UNHEALTHY = 12
     RELEASED = 13
-    BORROWED = 14
-    LENT = 15
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
@@ -54,8 +52,6 @@ _SENTENCES = {
     Reason.LEASE_ENDED: "lease ended: safe state",
     Reason.UNHEALTHY: "taken out: unhealthy",
     Reason.RELEASED: "limit lifted",
-    Reason.BORROWED: "receives borrowed power at node {node}",
-    Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
     Reason.PROACTIVE: "moves power to node {node} before its predicted overload",

@@ -20,6 +20,12 @@ from market.kpis_money import (
 from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
+from node.report.control import (
+    ControlFigures,
+    VirtualBatteryFigures,
+    control_figures,
+    virtual_battery_figures,
+)
 from node.report.frequency import ServiceFigures, service_figures
 from node.report.generators import Generated, generated
 from node.report.islands import IslandDay, island_days
@@ -110,6 +116,8 @@ class Summary:
     racks: RackFigures
     timeslots: TimeslotFigures
     generators: tuple[Generated, ...]
+    control: ControlFigures
+    virtual_battery: VirtualBatteryFigures | None
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -143,6 +151,8 @@ class Summary:
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
             "generators": [asdict(one) for one in self.generators],
+            "control": asdict(self.control),
+            "virtual_battery": None if self.virtual_battery is None else asdict(self.virtual_battery),
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -236,6 +246,8 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
         generators=generated(connection, span),
+        control=control_figures(connection, span),
+        virtual_battery=virtual_battery_figures(connection, span),
         outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),
