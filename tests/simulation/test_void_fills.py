@@ -4,25 +4,31 @@ The chain's file is replaced by a copy from the morning: what was settled since 
 takes fills for four hours only.
 """
 
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
+from node import profiles
 from node.api.app import create_app
 from node.audit.bundle import file_name
 from node.audit.intervals import Auditor
 from node.chain.reconcile import reconcile
-from node.community import FIRST_ACCOUNT, Community
+from node.chain.sender import ContractCall, Sender
+from node.community import FIRST_ACCOUNT, Community, open_community
 from node.hub.replaying import replay
 from node.report.summary import summarise
 from node.report.terminal import figures
+from node.scenario import load
+from node.simulation import Simulation
 from node.store.tables_chain import chain_accounts, outbox
 from node.store.tables_market import fills, flex_members, imbalances, readings, trades, voided_fills
 from tests.serving import serve
-from tests.simulation.conftest import Ran, run_corner
+from tests.simulation.conftest import CORNER, Ran, run_corner
 from tests.simulation.test_backups import STATE, restore
 from tests.simulation.test_verify import replayed
 
@@ -145,3 +151,39 @@ def test_clearing_again_finds_what_the_auctions_gave(voided: Ran) -> None:
 def test_no_margin_is_held_for_what_is_void(voided: Ran, ran: Ran) -> None:
     for account in range(FIRST_ACCOUNT, FIRST_ACCOUNT + len(voided.scenario.participants)):
         assert voided.community.desk.exposure_pico(account) == ran.community.desk.exposure_pico(account)
+
+
+def test_a_crash_while_giving_up_leaves_nothing_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    first = run_corner(data, stop=10)
+    first.chain.backup(tmp_path / "old.sqlite")
+    first.close()
+    run_corner(data, stop=16).close()
+    restore(tmp_path / "old.sqlite", data / STATE / "chain.sqlite")
+    shutil.copytree(data, tmp_path / "undisturbed")
+    undisturbed = run_corner(tmp_path / "undisturbed", stop=17)
+    enqueue = Sender.enqueue
+
+    class Gone(Exception):
+        """The process is no more."""
+
+    def dies(sender: Sender, connection: Connection, call: ContractCall) -> int:
+        if call.ref.startswith("void/"):
+            raise Gone
+        return enqueue(sender, connection, call)
+
+    scenario = load(CORNER)
+    dying = open_community(scenario, profiles.load(scenario), data)
+    with monkeypatch.context() as patched:
+        patched.setattr(Sender, "enqueue", dies)
+        with pytest.raises(Gone):
+            Simulation(dying).run(scenario.delivery_intervals().stop)
+    dying.close()
+    again = run_corner(data, stop=17)
+    for table in (fills, voided_fills, trades, imbalances, readings):
+        assert rows(again, table) == rows(undisturbed, table)
+    assert rows(again, voided_fills)
+    again.close()
+    undisturbed.close()
