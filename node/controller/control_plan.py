@@ -10,7 +10,7 @@ from devices.parameters import FleetParameters
 from devices.specification import Kind
 from node.controller.errors import InvalidRequest
 from node.controller.netting import NetPlan, plan_net
-from node.controller.network import CapacityTree, FloatArray, IntArray
+from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray
 from node.controller.relief import ReliefPlan, plan_relief
 from node.controller.virtual_battery import best_load_w
 
@@ -54,6 +54,8 @@ class ControlPlan:
         Who bridges the time that slow storages need: in an island whoever is fast, wherever it hangs.
     island : bool (n_nodes,)
         Nodes at or below a failed supply.
+    island_root : int64 (n_nodes,)
+        The nearest failed node at or above, -1 outside: what has it in common is one island.
     """
 
     tree: CapacityTree
@@ -73,6 +75,7 @@ class ControlPlan:
     relief: ReliefPlan
     bridge: ReliefPlan
     island: NDArray[np.bool_]
+    island_root: IntArray
 
     @property
     def n_accounts(self) -> int:
@@ -141,6 +144,7 @@ def plan_control(
         relief=relief,
         bridge=relief,
         island=np.zeros(tree.n_nodes, np.bool_),
+        island_root=np.full(tree.n_nodes, NO_NODE, np.int64),
     )
 
 
@@ -171,10 +175,11 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
     if not failed.size:
         return plan
     tree = plan.tree
-    island = np.zeros(tree.n_nodes, np.bool_)
-    island[failed] = True
+    root = np.full(tree.n_nodes, NO_NODE, np.int64)
+    root[failed] = failed
     for level in tree.levels[1:]:
-        island[level] |= island[tree.parent[level]]
+        root[level] = np.where(root[level] == NO_NODE, root[tree.parent[level]], root[level])
+    island = root != NO_NODE
     import_cap, export_cap = tree.import_cap_w.copy(), tree.export_cap_w.copy()
     import_cap[failed] = 0.0
     export_cap[failed] = 0.0
@@ -193,4 +198,5 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
         relief=_plan_helpers(frugal, plan.node_of_device, is_vehicle, plan.storage, reach),
         bridge=_plan_helpers(cut_off, plan.node_of_device, is_vehicle, plan.storage, reach),
         island=island,
+        island_root=root,
     )

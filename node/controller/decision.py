@@ -19,6 +19,7 @@ from devices.specification import Kind
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan
 from node.controller.grid_events import Call, answer_calls
+from node.controller.island_surplus import limit_sources
 from node.controller.netting import NetGrant, allocate_net
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
@@ -155,7 +156,7 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
     in_island = plan.island[plan.node_of_device]
     reason[is_helping & in_island] = Reason.SUPPLY_FAILURE
-    grant = _grant(plan, period, relief.p_w)
+    grant = _grant_in_islands(plan, period, relief.p_w)
     node = np.where(grant.limiting_node != NO_NODE, grant.limiting_node, relief.relieved_node)
     is_cut = grant.limiting_node != NO_NODE
     reason[is_cut] = _why_cut(plan, relief.p_w, grant)[is_cut]
@@ -318,6 +319,26 @@ def _event_part(event: FloatArray, base: FloatArray, granted: FloatArray) -> Flo
     return np.where(event > 0, np.clip(granted - base, 0.0, event), -np.clip(base - granted, 0.0, -event))
 
 
+def _grant_in_islands(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
+    """Allocate; what an island cannot take is cut by the failed node before."""
+    if not plan.island.any():
+        return _grant(plan, period, wanted)
+    limited = limit_sources(plan, wanted, _assured_w(plan, period, wanted))
+    grant = _grant(plan, period, limited)
+    is_spilled = ~plan.params.is_storage & (limited < wanted) & (grant.limiting_node == NO_NODE)
+    root = plan.island_root[plan.node_of_device]
+    return NetGrant(grant.p_milli_w, np.where(is_spilled, root, grant.limiting_node))
+
+
+def _assured_w(plan: ControlPlan, period: Period, wanted: FloatArray) -> FloatArray:
+    """Return what surely flows if it is granted: of a storage what it reaches in one step of its firmware."""
+    rows, p_now = plan.storage, period.state.p_w[plan.storage]
+    reach = plan.params.ramp_w_per_s[rows] * FIRMWARE_STEP_S
+    assured = wanted.copy()
+    assured[rows] = np.clip(wanted[rows], p_now - reach, p_now + reach)
+    return assured
+
+
 def _grant(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
     """Allocate, counting for each storage only what its ramp assures.
 
@@ -326,8 +347,7 @@ def _grant(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
     """
     rows, p_now = plan.storage, period.state.p_w[plan.storage]
     reach = plan.params.ramp_w_per_s[rows] * FIRMWARE_STEP_S
-    assured = wanted.copy()
-    assured[rows] = np.clip(wanted[rows], p_now - reach, p_now + reach)
+    assured = _assured_w(plan, period, wanted)
     first = allocate_net(plan.net, _milli(wanted), _milli(assured), plan.weight)
     granted = first.p_milli_w[rows] / MILLI
     flows_on = np.sign(p_now) * np.maximum(np.abs(p_now) - reach, 0.0)
@@ -347,11 +367,13 @@ def _milli(p_w: FloatArray) -> IntArray:
 
 
 def _why_cut(plan: ControlPlan, wanted: FloatArray, grant: NetGrant) -> IntArray:
-    """Return PRIORITY where a more important import below the limiting node comes first, else CAPACITY."""
+    """Return PRIORITY where a more important import below the limiting node comes first, else what limits there."""
     best = np.full(plan.tree.n_nodes, np.iinfo(np.int64).max, np.int64)
     importers = np.flatnonzero(wanted < 0)
     np.minimum.at(best, plan.node_of_device[importers], plan.import_class[importers])
     for level in plan.tree.levels[:0:-1]:
         np.minimum.at(best, plan.tree.parent[level], best[level])
     is_outranked = (wanted < 0) & (plan.import_class > best[grant.limiting_node])
-    return np.where(is_outranked, Reason.PRIORITY, Reason.CAPACITY).astype(np.int64)
+    has_failed = plan.island_root[grant.limiting_node] == grant.limiting_node
+    limit = np.where(has_failed, Reason.SUPPLY_FAILURE, Reason.CAPACITY)
+    return np.where(is_outranked, Reason.PRIORITY, limit).astype(np.int64)
