@@ -92,6 +92,7 @@ class IntervalRun:
         if cut:
             self._cut(tuple(sorted(cut)))
         self._decision = no_decision(plan.params.n_devices)
+        self._was_silent = False
         self._is_settled = False
         self._burst_periods = 0
         self._renew_ms = 0
@@ -106,38 +107,46 @@ class IntervalRun:
     def run(self) -> World:
         """Run to the interval's end and return the world there."""
         now_ms = 0
-        was_silent = False
         while now_ms < self._timeline.end_ms:
-            stop_ms = self._next_stop_ms(now_ms)
-            is_silent = self._timeline.is_silent(now_ms)
-            if self._racks is not None:
-                # Meters measure whoever commands: the standby has listened too.
-                self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
-            if was_silent and not is_silent:
-                fence = self._voice.take_over()
-                at_s = self._start_s + now_ms / MS_PER_S
-                self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(fence)))
-            was_silent = is_silent
-            now_ms += self._wait(now_ms, stop_ms) if is_silent else self.act(now_ms, stop_ms)
-            if now_ms == stop_ms:
-                self._is_settled = False
-                self._burst_periods = 0
-                self._renew_ms = now_ms
-                self._limits = None
-                if self._grid is not None:
-                    self._grid.stopped()
-        world = World(
+            now_ms = self.advance(now_ms, self._timeline.end_ms)
+        if self._grid is not None:
+            self._grid.close()
+            self.incidents += self._grid.incidents
+        return self.world()
+
+    def world(self) -> World:
+        """Return the world as it is now."""
+        return World(
             self._fleet,
             self._voice.memory(),
+            voltage=None if self._grid is None else self._grid.state(),
             islands=() if self._islands is None else tuple(self._islands.states),
             racks=None if self._racks is None else self._racks.memory,
             ridden=() if self._ride is None else self._ride.islands,
         )
-        if self._grid is None:
-            return world
-        self._grid.close()
-        self.incidents += self._grid.incidents
-        return replace(world, voltage=self._grid.state())
+
+    def advance(self, now_ms: int, until_ms: int) -> int:
+        """Run one control period, coast or silence, no longer than until then; return when it ended."""
+        stop_ms = self._next_stop_ms(now_ms)
+        is_silent = self._timeline.is_silent(now_ms)
+        if self._racks is not None:
+            # Meters measure whoever commands: the standby has listened too.
+            self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
+        if self._was_silent and not is_silent:
+            fence = self._voice.take_over()
+            at_s = self._start_s + now_ms / MS_PER_S
+            self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(fence)))
+        self._was_silent = is_silent
+        end_ms = min(stop_ms, until_ms)
+        now_ms += self._wait(now_ms, end_ms) if is_silent else self._act(now_ms, end_ms)
+        if now_ms == stop_ms:
+            self._is_settled = False
+            self._burst_periods = 0
+            self._renew_ms = now_ms
+            self._limits = None
+            if self._grid is not None:
+                self._grid.stopped()
+        return now_ms
 
     def _next_stop_ms(self, now_ms: int) -> int:
         stop_ms = self._timeline.next_stop_ms(now_ms)
@@ -145,7 +154,7 @@ class IntervalRun:
             stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
         return stop_ms if self._ride is None else self._ride.next_stop_ms(now_ms, stop_ms)
 
-    def act(self, now_ms: int, stop_ms: int) -> int:
+    def _act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
         self._follow_failures(now_ms)
         self._follow_taps(now_ms)

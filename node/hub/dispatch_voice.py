@@ -47,7 +47,12 @@ class Voice:
     def memory(self) -> DispatchState:
         """Return what the next interval continues from."""
         return DispatchState(
-            self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
+            self._sequence,
+            self._fence,
+            self._setpoint_w.copy(),
+            self._logged_w.copy(),
+            self._reason.copy(),
+            self._node.copy(),
         )
 
     def take_over(self) -> int:
