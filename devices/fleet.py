@@ -367,7 +367,6 @@ def deliverable_w(
         unit_state = _unit_state(params, state)
         rows = params.storage_rows
         arguments = (params.tables, params.converters, units, unit_state, horizon_s)
-        low[rows] = sustainable_w(*arguments, is_charging=True)
-        high[rows] = sustainable_w(*arguments, is_charging=False)
+        low[rows], high[rows] = sustainable_w(*arguments)
     is_present: BoolArray = inputs.is_present
     return low * is_present, high * is_present

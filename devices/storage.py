@@ -13,14 +13,16 @@ Every unit is computed from its own row only, so a fleet of one gives the same n
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from devices.arrays import BoolArray, FloatArray, IntArray, interpolate_rows
+from devices.arrays import BoolArray, FloatArray, IntArray, grid_cells, interpolate_at
 from devices.converter import ConverterTables
 from devices.storage_tables import (
     GRID_CELLS,
+    GRID_POINTS,
     TEMPERATURE_FIRST_C,
     TEMPERATURE_POINTS,
     TEMPERATURE_STEP_C,
@@ -178,17 +180,17 @@ def transfer(
         standing = np.minimum(standing + state.leakage_w * dt_h, state.energy_wh)
     energy = state.energy_wh - standing
 
-    p_ac = np.clip(p_w, -units.p_charge_max_w, units.p_discharge_max_w)
+    p_ac = np.maximum(p_w, -units.p_charge_max_w)
+    np.minimum(p_ac, units.p_discharge_max_w, out=p_ac)
     p_dc = converters.dc_power_w(p_ac, units.rated_w, units.converter)
     p_source, k, is_limited = _source_power_w(
         tables, units.table, capacity, energy, state.temp_c, state.resistance_factor, p_dc
     )
-    available = np.where(
-        p_source > 0.0, np.maximum(energy - state.bottom_wh, 0.0), np.maximum(capacity - energy, 0.0)
-    )
+    available = np.where(p_source > 0.0, energy - state.bottom_wh, capacity - energy)
+    np.maximum(available, 0.0, out=available)
     moved = np.abs(p_source)
     moved *= dt_h
-    middle = np.flatnonzero(moved > MIDPOINT_FROM_PU * capacity)
+    middle = (moved > MIDPOINT_FROM_PU * capacity).nonzero()[0]
     if middle.size:
         half = np.minimum(moved[middle], available[middle])
         half *= np.sign(p_source[middle])
@@ -204,7 +206,7 @@ def transfer(
         p_source[middle], k[middle], is_limited[middle] = p_mid, k_mid, limited_mid
         moved[middle] = np.abs(p_mid) * dt_h
 
-    limited = np.flatnonzero(is_limited)
+    limited = is_limited.nonzero()[0]
     if limited.size:
         p_lim = p_source[limited]
         p_ac_lim = converters.ac_power_w(
@@ -220,7 +222,7 @@ def transfer(
 
     is_bound = moved > available
     active_h = np.full_like(moved, dt_h)
-    bound = np.flatnonzero(is_bound)
+    bound = is_bound.nonzero()[0]
     if bound.size:
         active_h[bound] *= available[bound] / moved[bound]
         moved[bound] = available[bound]
@@ -257,12 +259,11 @@ def standing_loss_wh(
     With u = sqrt(e): u(t) = u0·exp(-B·t/2) - (A/B)·(1 - exp(-B·t/2)), not below 0, so that the loss
     capacity·(u0 - u)·(u0 + u) has no cancellation.
     """
-    a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
-    shrink = -np.expm1(-0.5 * b * dt_h)
-    drop = np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
-    u = np.sqrt(energy_wh / capacity_wh)
-    fall = u * shrink[table]
-    fall += drop[table]
+    shrink, drop = _standing_over(tables, dt_h)
+    u = energy_wh / capacity_wh
+    np.sqrt(u, out=u)
+    fall = u * shrink.take(table)
+    fall += drop.take(table)
     np.minimum(fall, u, out=fall)
     u *= 2.0
     u -= fall
@@ -270,6 +271,15 @@ def standing_loss_wh(
     u *= capacity_wh
     # Rounding must not take more than there is.
     return np.minimum(u, energy_wh, out=u)
+
+
+# The controller's period and the firmware's step come again and again, coasts have lengths of their own.
+@lru_cache(maxsize=64)
+def _standing_over(tables: StorageTables, dt_h: float) -> tuple[FloatArray, FloatArray]:
+    """Return 1 - exp(-B·t/2) and (A/B)·(1 - exp(-B·t/2)) of each table."""
+    a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
+    shrink = -np.expm1(-0.5 * b * dt_h)
+    return shrink, np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
 
 
 def _source_power_w(
@@ -292,22 +302,34 @@ def _source_power_w(
     row += p_dc_w < 0.0
     position = energy_wh * per_wh
     position *= GRID_CELLS
-    t = (temp_c - TEMPERATURE_FIRST_C) * (1.0 / TEMPERATURE_STEP_C)
-    np.clip(t, 0.0, TEMPERATURE_POINTS - 1.000001, out=t)
+    cell, fraction = grid_cells(position, GRID_POINTS)
+    t = temp_c - TEMPERATURE_FIRST_C
+    t *= 1.0 / TEMPERATURE_STEP_C
+    np.maximum(t, 0.0, out=t)
+    np.minimum(t, TEMPERATURE_POINTS - 1.000001, out=t)
     t_row = t.astype(np.int64)
     t -= t_row
     t_row += row * TEMPERATURE_POINTS
-    k = interpolate_rows(tables.resistance_h, t_row, position)
-    t_row += 1
-    k += t * (interpolate_rows(tables.resistance_h, t_row, position) - k)
+    t_row *= GRID_POINTS
+    t_row += cell
+    resistance = tables.resistance_h.reshape(-1)
+    k = interpolate_at(resistance, t_row, fraction)
+    t_row += GRID_POINTS
+    hotter = interpolate_at(resistance, t_row, fraction)
+    hotter -= k
+    hotter *= t
+    k += hotter
     k *= resistance_factor
     k *= per_wh
-    limit = interpolate_rows(tables.headroom_pu, row, position)
+    cell += row * GRID_POINTS
+    limit = interpolate_at(tables.headroom_pu.reshape(-1), cell, fraction)
     limit /= k
-    rate = np.minimum(temp_c - tables.temperature_low_c[row], tables.temperature_high_c[row] - temp_c)
+    rate = temp_c - tables.temperature_low_c.take(row)
+    np.minimum(rate, tables.temperature_high_c.take(row) - temp_c, out=rate)
     rate *= 1.0 / TEMPERATURE_TAPER_K
-    np.clip(rate, 0.0, 1.0, out=rate)
-    rate *= tables.power_limit_per_h[row]
+    np.maximum(rate, 0.0, out=rate)
+    np.minimum(rate, 1.0, out=rate)
+    rate *= tables.power_limit_per_h.take(row)
     rate *= capacity_wh
     np.minimum(limit, rate, out=limit)
     p = k * p_dc_w
@@ -318,7 +340,8 @@ def _source_power_w(
     p += 1.0
     np.divide(2.0 * p_dc_w, p, out=p)
     is_limited = np.abs(p) > limit
-    np.clip(p, -limit, limit, out=p)
+    np.maximum(p, -limit, out=p)
+    np.minimum(p, limit, out=p)
     return p, k, is_limited
 
 
@@ -331,15 +354,21 @@ def _temperature_c(
     dt_s: float,
 ) -> FloatArray:
     """Return the temperature after the step, (m,) °C: exact for constant heating and ambient."""
-    share = -np.expm1(-dt_s / tables.cooling_time_s)
-    kelvin_per_w = tables.cooling_time_s / (SECONDS_PER_HOUR * tables.heat_capacity_wh_per_k)
-    rise = heat_w * kelvin_per_w[table]
+    share, kelvin_per_w = _cooling_over(tables, dt_s)
+    rise = heat_w * kelvin_per_w.take(table)
     rise /= state.capacity_wh
     rise += ambient_c
     rise -= state.temp_c
-    rise *= share[table]
+    rise *= share.take(table)
     rise += state.temp_c
     return rise
+
+
+@lru_cache(maxsize=64)
+def _cooling_over(tables: StorageTables, dt_s: float) -> tuple[FloatArray, FloatArray]:
+    """Return the share of the way to the final temperature, and the final rise by watt per capacity, of each table."""
+    share = -np.expm1(-dt_s / tables.cooling_time_s)
+    return share, tables.cooling_time_s / (SECONDS_PER_HOUR * tables.heat_capacity_wh_per_k)
 
 
 def source_at(

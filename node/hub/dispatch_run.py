@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.ev import slack_s
-from devices.firmware import command, vehicle_needs
+from devices.firmware import command
 from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
+from devices.needs import request_wh, vehicle_slack_s
 from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
@@ -285,14 +285,15 @@ class IntervalRun:
         fleet, params = self._fleet, self._plan.params
         if self._failed:
             fleet = self._in_emergency()
-        self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
+        self._request_wh = request_wh(params, fleet, inputs)
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
         if self._failed and self._ride is not None:
             stop_s = (stop_ms - now_ms) / MS_PER_S
             left_s = self._ride.horizon_s(now_ms, stop_s)
             self._surge_w = deliverable_w(params, fleet, inputs, SURGE_S)[1]
         self._limits = deliverable_w(params, fleet, inputs, left_s)
-        self._must_charge[params.vehicle_rows] = self._is_late(inputs, left_s)
+        # Vehicles that cannot wait for the next interval.
+        self._must_charge[params.vehicle_rows] = vehicle_slack_s(params, self._fleet, inputs) < left_s
         calls = []
         for row in self._timeline.active_events(now_ms):
             event = self._schedule.events[row]
@@ -303,14 +304,6 @@ class IntervalRun:
             members = params.is_storage if event.members is None else event.members
             calls.append(Call(event.direction * event.requested_w, members, low, high, event.cap_w))
         self._calls = tuple(calls)
-
-    def _is_late(self, inputs: FleetInputs, left_s: float) -> BoolArray:
-        """Return which vehicles cannot wait for the next interval, (n_vehicles,)."""
-        params, rows = self._plan.params, self._plan.params.vehicle_rows
-        required_wh, departs_in_s = vehicle_needs(params, inputs)
-        units = params.units.take(params.vehicle_in_storage)
-        stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
-        return slack_s(self._fleet.energy_wh[rows], required_wh, departs_in_s, stored_w) < left_s
 
     def _period_ms(self, now_ms: int) -> int:
         """Return how long a control period is: as short as a firmware step where an island has to find its balance."""
