@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from devices.arrays import BoolArray, FloatArray, IntArray, grid_cells, interpolate_at
+from devices.arrays import BoolArray, FloatArray, IntArray, Rows, grid_cells, interpolate_at
 from devices.converter import ConverterTables
 from devices.storage_tables import (
     GRID_CELLS,
@@ -192,19 +192,23 @@ def transfer(
     moved *= dt_h
     middle = (moved > MIDPOINT_FROM_PU * capacity).nonzero()[0]
     if middle.size:
-        half = np.minimum(moved[middle], available[middle])
-        half *= np.sign(p_source[middle])
+        # Where all of them are there is nothing to pick.
+        at: Rows = slice(None) if middle.size == moved.size else middle
+        half = np.minimum(moved[at], available[at])
+        half *= np.sign(p_source[at])
+        half *= -0.5
+        half += energy[at]
         p_mid, k_mid, limited_mid = _source_power_w(
             tables,
-            units.table[middle],
-            capacity[middle],
-            energy[middle] - 0.5 * half,
-            state.temp_c[middle],
-            state.resistance_factor[middle],
-            p_dc[middle],
+            units.table[at],
+            capacity[at],
+            half,
+            state.temp_c[at],
+            state.resistance_factor[at],
+            p_dc[at],
         )
-        p_source[middle], k[middle], is_limited[middle] = p_mid, k_mid, limited_mid
-        moved[middle] = np.abs(p_mid) * dt_h
+        p_source[at], k[at], is_limited[at] = p_mid, k_mid, limited_mid
+        moved[at] = np.abs(p_mid) * dt_h
 
     limited = is_limited.nonzero()[0]
     if limited.size:

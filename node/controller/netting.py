@@ -61,7 +61,8 @@ class _Direction:
     """What does not change of imports or of exports."""
 
     cap_milli_w: IntArray  # (n_nodes,)
-    claims: AllocationPlan  # two claims a device: own supply (class 0), then the feeder's
+    feeder: AllocationPlan  # one claim a device: what own supply leaves
+    both: AllocationPlan  # two claims a device: own supply (class 0), then the feeder's
     own: _OwnSupply
     holds_first: bool  # what only flows on comes before everything else
 
@@ -120,7 +121,8 @@ def plan_net(
     def direction(cap_w: FloatArray, klass: IntArray, holds_first: bool) -> _Direction:
         return _Direction(
             cap_milli_w=cap_milli_w(cap_w),
-            claims=plan_allocation(tree, twice, np.r_[np.zeros_like(klass), 1 + klass]),
+            feeder=plan_allocation(tree, node_of_device, klass),
+            both=plan_allocation(tree, twice, np.r_[np.zeros_like(klass), 1 + klass]),
             own=_own_supply(account_of_device, klass),
             holds_first=holds_first,
         )
@@ -252,9 +254,15 @@ class _Side:
 
     def grant(self, own: IntArray, claims: IntArray, capacity: IntArray) -> Allocation:
         """Allocate to own supply first, then to the rest of the claims; return both together."""
-        both = np.concatenate([own, claims - own])
+        rest = claims - own
+        left = capacity - _usage(self.plan, own)
+        if (left >= 0).all():
+            done = allocate_scarce(self.direction.feeder, rest, self.weight, left)
+            return Allocation(own + done.granted_milli_w, done.limiting_node)
+        # Narrow places behind the meter: own supply itself has to share them.
         weights = np.concatenate([self.weight, self.weight])
-        done, n = allocate_scarce(self.direction.claims, both, weights, capacity), own.size
+        done = allocate_scarce(self.direction.both, np.concatenate([own, rest]), weights, capacity)
+        n = own.size
         own_node, feeder_node = done.limiting_node[:n], done.limiting_node[n:]
         return Allocation(
             done.granted_milli_w[:n] + done.granted_milli_w[n:],
