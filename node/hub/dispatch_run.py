@@ -188,7 +188,7 @@ class IntervalRun:
         if self.swarm is not None and is_swarm_due:
             self.swarm.refresh(now_ms, self._fleet, inputs, decision, self._is_healthy, self._plan)
         if is_coast and self._grid is not None:
-            self._grid.settle(now_ms, inputs, self._fleet, self._in_island())
+            self._grid.settle(now_ms, inputs, self._fleet, self._plan.in_island)
             stop_ms = self._grid.due_ms(stop_ms)
         dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(period_ms, stop_ms - now_ms)
         is_quiet, dt_ms = self._step(now_ms, inputs, dt_ms)
@@ -213,7 +213,7 @@ class IntervalRun:
 
     def _in_emergency(self) -> FleetState:
         """Return the fleet with islands' storages free to use the owners' reserves: that is what they are for."""
-        in_island = self._plan.island[self._plan.node_of_device] & self._plan.params.is_storage
+        in_island = self._plan.in_island & self._plan.params.is_storage
         return replace(self._fleet, mode=np.where(in_island, Mode.EMERGENCY, self._fleet.mode))
 
     def _decide(self, period: Period) -> Decision:
@@ -236,10 +236,7 @@ class IntervalRun:
         if self._grid is None:
             return inputs
         island_v = np.ones(self._plan.params.n_devices) if self._islands is None else self._islands.v_pu()
-        return self._grid.see(inputs, self._fleet, self._in_island(), island_v)
-
-    def _in_island(self) -> BoolArray:
-        return self._plan.island[self._plan.node_of_device]
+        return self._grid.see(inputs, self._fleet, self._plan.in_island, island_v)
 
     def _follow_taps(self, now_ms: int) -> None:
         if self._grid is not None and self._grid.switch(now_ms):

@@ -80,7 +80,7 @@ class Voice:
         params = plan.params
         now_s, until_s = self._span_s(now_ms)
         self._sequence += 1
-        in_island = plan.island[plan.node_of_device[rows]] & params.is_storage[rows]
+        in_island = plan.in_island[rows] & params.is_storage[rows]
         # A renewal within the deadband repeats the setpoint in force.
         wanted = np.where(is_changed, decision.setpoint_w[rows], self._setpoint_w[rows])
         batch = setpoints(
