@@ -32,6 +32,7 @@ from devices.state import FleetInputs, FleetState, StepFlows
 
 # A vehicle above this share of its charging power is charging on purpose.
 CHARGING_FROM_PU: Final = 0.5
+LAST_PERMISSION: Final = int(max(Permission))
 # Unix times in seconds are exact to about 1e-7: a step that ends at a lease's border must not be refused.
 TIME_TOLERANCE_S: Final = 1e-6
 
@@ -166,13 +167,15 @@ def receive(
     }  # fmt: skip
     # One setpoint per device at a time, the earliest first, so that a batch equals single arrivals.
     if count and (batch.device[1:] > batch.device[:-1]).all():
-        _take(params, arrays, batch, slice(None), now_s, verdicts)
+        is_whole_fleet = count == params.n_devices
+        device: Rows = slice(None) if is_whole_fleet else batch.device
+        _take(params, arrays, batch, slice(None), device, now_s, verdicts)
         return replace(state, **arrays), verdicts
     left = np.arange(count)
     while left.size:
         _, first = np.unique(batch.device[left], return_index=True)
         now = left[np.sort(first)]
-        _take(params, arrays, batch, now, now_s, verdicts)
+        _take(params, arrays, batch, now, batch.device[now], now_s, verdicts)
         left = np.setdiff1d(left, now, assume_unique=True)
     return replace(state, **arrays), verdicts
 
@@ -182,41 +185,54 @@ def _take(
     arrays: dict[str, NDArray[Any]],
     batch: Setpoints,
     rows: Rows,
+    device: Rows,
     now_s: float,
     verdicts: IntArray,
 ) -> None:
-    """Judge some setpoints of a batch, one per device, and write the accepted ones into `arrays`."""
-    verdict = _judge(params, arrays["fence"], arrays["sequence"], batch, rows, now_s)
+    """Judge the rows of a batch, one per device, and write the accepted ones into `arrays`."""
+    verdict = _judge(params, arrays["fence"][device], arrays["sequence"][device], batch, rows, device, now_s)
     verdicts[rows] = verdict
     is_accepted = verdict == Verdict.ACCEPTED
-    if is_accepted.all():
-        _keep(arrays, batch, rows, now_s)
-    else:
-        _keep(arrays, batch, np.arange(batch.device.size)[rows][is_accepted], now_s)
+    if not is_accepted.all():
+        rows = np.arange(batch.device.size)[rows][is_accepted]
+        device = batch.device[rows]
+    arrays["fence"][device] = batch.fence[rows]
+    arrays["sequence"][device] = batch.sequence[rows]
+    has_begun = batch.from_s[rows] <= now_s
+    if not has_begun.all():
+        rows = np.arange(batch.device.size)[rows]
+        later = rows[~has_begun]
+        _write(arrays, "next", batch, later, batch.device[later])
+        rows = rows[has_begun]
+        device = batch.device[rows]
+    _write(arrays, "lease", batch, rows, device)
+    # A setpoint in force replaces whatever an older one had planned for later.
+    arrays["next_from_s"][device] = np.inf
+    arrays["next_until_s"][device] = np.inf
 
 
 def _judge(
     params: FleetParameters,
-    known_fence: IntArray,
-    known_sequence: IntArray,
+    last_fence: IntArray,
+    last_sequence: IntArray,
     batch: Setpoints,
     rows: Rows,
+    device: Rows,
     now_s: float,
 ) -> IntArray:
-    device, p_w, until_s = batch.device[rows], batch.p_w[rows], batch.until_s[rows]
+    p_w, from_s, until_s = batch.p_w[rows], batch.from_s[rows], batch.until_s[rows]
     fence, sequence, permission = batch.fence[rows], batch.sequence[rows], batch.permission[rows]
-    last_fence, last_sequence = known_fence[device], known_sequence[device]
-    same = fence == last_fence
-    is_sound = np.isfinite(batch.from_s[rows]) & np.isfinite(until_s) & (until_s > batch.from_s[rows])
-    is_sound &= (permission >= 0) & (permission <= max(Permission))
+    is_same = fence == last_fence
+    is_sound = np.isfinite(from_s) & np.isfinite(until_s) & (until_s > from_s)
+    is_sound &= (permission >= 0) & (permission <= LAST_PERMISSION)
     # What a limit may leave open, a power may not.
     is_sound &= np.isfinite(p_w) | (~np.isnan(p_w) & ~params.takes_power[device])
-    verdict = np.full(device.size, Verdict.ACCEPTED, np.int64)
+    verdict = np.full(p_w.size, Verdict.ACCEPTED, np.int64)
     # The first reason counts, so it is written last.
     for reason, applies in (
         (Verdict.EXPIRED, until_s <= now_s),
-        (Verdict.STALE, same & (sequence < last_sequence)),
-        (Verdict.DUPLICATE, same & (sequence == last_sequence)),
+        (Verdict.STALE, is_same & (sequence < last_sequence)),
+        (Verdict.DUPLICATE, is_same & (sequence == last_sequence)),
         (Verdict.FENCED, fence < last_fence),
         (Verdict.MALFORMED, ~is_sound | (sequence < 0) | (fence < 0)),
         (Verdict.FOREIGN, batch.issuer[rows] != params.issuer[device]),
@@ -226,26 +242,7 @@ def _judge(
     return verdict
 
 
-def _keep(arrays: dict[str, NDArray[Any]], batch: Setpoints, rows: Rows, now_s: float) -> None:
-    """Write accepted setpoints, one per device, where they belong."""
-    device = batch.device[rows]
-    arrays["fence"][device] = batch.fence[rows]
-    arrays["sequence"][device] = batch.sequence[rows]
-    has_begun = batch.from_s[rows] <= now_s
-    if has_begun.all():
-        _write(arrays, "lease", batch, rows)
-    else:
-        at = np.arange(batch.device.size)[rows]
-        _write(arrays, "lease", batch, at[has_begun])
-        _write(arrays, "next", batch, at[~has_begun])
-        device = device[has_begun]
-    # A setpoint in force replaces whatever an older one had planned for later.
-    arrays["next_from_s"][device] = np.inf
-    arrays["next_until_s"][device] = np.inf
-
-
-def _write(arrays: dict[str, NDArray[Any]], slot: str, batch: Setpoints, rows: Rows) -> None:
-    device = batch.device[rows]
+def _write(arrays: dict[str, NDArray[Any]], slot: str, batch: Setpoints, rows: Rows, device: Rows) -> None:
     arrays[f"{slot}_p_w"][device] = batch.p_w[rows]
     arrays[f"{slot}_from_s"][device] = batch.from_s[rows]
     arrays[f"{slot}_until_s"][device] = batch.until_s[rows]
