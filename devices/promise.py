@@ -6,7 +6,7 @@ import numpy as np
 
 from devices.arrays import FloatArray
 from devices.converter import ConverterTables
-from devices.storage import SECONDS_PER_HOUR, StorageUnits, UnitState, transfer
+from devices.storage import SECONDS_PER_HOUR, StorageUnits, UnitState, delivered_wh
 from devices.storage_tables import StorageTables
 
 # Promise this much less than computed, so that rounding never promises energy that is not there.
@@ -28,7 +28,7 @@ def sustainable_w(
 
     Notes
     -----
-    Found with `transfer` itself: a power that is not held is replaced by a smaller one until it is, so the
+    Found with the step itself: a power that is not held is replaced by a smaller one until it is, so the
     promise never exceeds what a step of the horizon's length really delivers. With h(p) = held(p) - p,
     concave for discharging, the secant through two powers that were too high meets zero above or at the
     largest power that holds; near a converter's no-load loss, where plain substitution creeps, it takes a
@@ -40,10 +40,10 @@ def sustainable_w(
     last_p, last_h = np.zeros(2 * m), np.zeros(2 * m)
     for _ in range(PROMISE_TRIES):
         unit, asked_w = rows % m, p[rows]
-        part = state.take(unit)
-        done = transfer(tables, converters, units.take(unit), part, asked_w, part.temp_c, horizon_s)
+        held = np.abs(
+            delivered_wh(tables, converters, units.take(unit), state.take(unit), asked_w, horizon_s)
+        )
         asked = np.abs(asked_w)
-        held = np.abs(done.terminal_wh)
         held *= SECONDS_PER_HOUR / horizon_s
         short = (held < asked * (1.0 - PROMISE_TOLERANCE)).nonzero()[0]
         if short.size == 0:

@@ -18,17 +18,10 @@ from typing import Final
 
 import numpy as np
 
-from devices.arrays import BoolArray, FloatArray, IntArray, Rows, grid_cells, interpolate_at
+from devices.arrays import BoolArray, FloatArray, IntArray, Rows
 from devices.converter import ConverterTables
-from devices.storage_tables import (
-    GRID_CELLS,
-    GRID_POINTS,
-    TEMPERATURE_FIRST_C,
-    TEMPERATURE_POINTS,
-    TEMPERATURE_STEP_C,
-    TEMPERATURE_TAPER_K,
-    StorageTables,
-)
+from devices.source import conditions, source_power_w
+from devices.storage_tables import StorageTables
 
 SECONDS_PER_HOUR: Final = 3600.0
 # Below this share of the capacity per step the tables do not change enough for the midpoint to matter.
@@ -174,6 +167,69 @@ def transfer(
     standing_wh hold to rounding.
     """
     dt_h = dt_s / SECONDS_PER_HOUR
+    done = _move(tables, converters, units, state, p_w, dt_h)
+    source = np.copysign(done.moved_wh, done.p_source_w)
+    terminal = done.p_ac_w * done.active_h
+    heat_w = done.loss_per_w * done.p_source_w
+    heat_w *= done.p_source_w
+    heat_w *= done.active_h
+    heat_w += done.standing_wh
+    heat_w /= dt_h
+    loss = source - terminal
+    loss += done.standing_wh
+    return Transfer(
+        energy_wh=done.energy_wh - source,
+        temp_c=_temperature_c(tables, units.table, state, ambient_c, heat_w, dt_s),
+        terminal_wh=terminal,
+        source_wh=source,
+        loss_wh=loss,
+        standing_wh=done.standing_wh,
+        p_w=done.p_ac_w,
+        is_bound=done.is_bound,
+        is_limited=done.is_limited,
+    )
+
+
+def delivered_wh(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    p_w: FloatArray,
+    dt_s: float,
+) -> FloatArray:
+    """Return the net export at the terminal that `transfer` gives for the same arguments, (m,) Wh."""
+    done = _move(tables, converters, units, state, p_w, dt_s / SECONDS_PER_HOUR)
+    return done.p_ac_w * done.active_h
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What units move in a step, before the books; all arrays (m,).
+
+    `energy_wh` is what the standing loss leaves, `moved_wh` the energy through the source, >= 0, `active_h` how
+    long it takes.
+    """
+
+    energy_wh: FloatArray
+    standing_wh: FloatArray
+    p_ac_w: FloatArray
+    p_source_w: FloatArray
+    loss_per_w: FloatArray
+    moved_wh: FloatArray
+    active_h: FloatArray
+    is_bound: BoolArray
+    is_limited: BoolArray
+
+
+def _move(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    p_w: FloatArray,
+    dt_h: float,
+) -> _Move:
     capacity = state.capacity_wh
     standing = standing_loss_wh(tables, units.table, state.energy_wh, capacity, dt_h)
     if state.leakage_w.any():
@@ -183,9 +239,8 @@ def transfer(
     p_ac = np.maximum(p_w, -units.p_charge_max_w)
     np.minimum(p_ac, units.p_discharge_max_w, out=p_ac)
     p_dc = converters.dc_power_w(p_ac, units.rated_w, units.converter)
-    p_source, k, is_limited = _source_power_w(
-        tables, units.table, capacity, energy, state.temp_c, state.resistance_factor, p_dc
-    )
+    given = conditions(tables, units.table, capacity, state.temp_c, state.resistance_factor, p_dc)
+    p_source, k, is_limited = source_power_w(tables, given, energy)
     available = np.where(p_source > 0.0, energy - state.bottom_wh, capacity - energy)
     np.maximum(available, 0.0, out=available)
     moved = np.abs(p_source)
@@ -198,17 +253,11 @@ def transfer(
         half *= np.sign(p_source[at])
         half *= -0.5
         half += energy[at]
-        p_mid, k_mid, limited_mid = _source_power_w(
-            tables,
-            units.table[at],
-            capacity[at],
-            half,
-            state.temp_c[at],
-            state.resistance_factor[at],
-            p_dc[at],
-        )
+        p_mid, k_mid, limited_mid = source_power_w(tables, given.take(at), half)
         p_source[at], k[at], is_limited[at] = p_mid, k_mid, limited_mid
-        moved[at] = np.abs(p_mid) * dt_h
+        np.abs(p_mid, out=p_mid)
+        p_mid *= dt_h
+        moved[at] = p_mid
 
     limited = is_limited.nonzero()[0]
     if limited.size:
@@ -225,32 +274,12 @@ def transfer(
         moved[limited] = np.abs(p_source[limited]) * dt_h
 
     is_bound = moved > available
-    active_h = np.full_like(moved, dt_h)
+    active_h = np.full(moved.size, dt_h)
     bound = is_bound.nonzero()[0]
     if bound.size:
         active_h[bound] *= available[bound] / moved[bound]
         moved[bound] = available[bound]
-    source = np.copysign(moved, p_source)
-    terminal = p_ac * active_h
-    energy -= source
-    heat_w = k * p_source
-    heat_w *= p_source
-    heat_w *= active_h
-    heat_w += standing
-    heat_w /= dt_h
-    loss = source - terminal
-    loss += standing
-    return Transfer(
-        energy_wh=energy,
-        temp_c=_temperature_c(tables, units.table, state, ambient_c, heat_w, dt_s),
-        terminal_wh=terminal,
-        source_wh=source,
-        loss_wh=loss,
-        standing_wh=standing,
-        p_w=p_ac,
-        is_bound=is_bound,
-        is_limited=is_limited,
-    )
+    return _Move(energy, standing, p_ac, p_source, k, moved, active_h, is_bound, is_limited)
 
 
 def standing_loss_wh(
@@ -284,69 +313,6 @@ def _standing_over(tables: StorageTables, dt_h: float) -> tuple[FloatArray, Floa
     a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
     shrink = -np.expm1(-0.5 * b * dt_h)
     return shrink, np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
-
-
-def _source_power_w(
-    tables: StorageTables,
-    table: IntArray,
-    capacity_wh: FloatArray,
-    energy_wh: FloatArray,
-    temp_c: FloatArray,
-    resistance_factor: FloatArray,
-    p_dc_w: FloatArray,
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return the power at the source (limited), the loss coefficient k in 1/W, and where it was limited.
-
-    Notes
-    -----
-    p_dc = p - k·p² has the root p = 2·p_dc / (1 + sqrt(1 - 4·k·p_dc)), stable for both signs and k -> 0.
-    """
-    per_wh = 1.0 / capacity_wh
-    row = 2 * table
-    row += p_dc_w < 0.0
-    position = energy_wh * per_wh
-    position *= GRID_CELLS
-    cell, fraction = grid_cells(position, GRID_POINTS)
-    t = temp_c - TEMPERATURE_FIRST_C
-    t *= 1.0 / TEMPERATURE_STEP_C
-    np.maximum(t, 0.0, out=t)
-    np.minimum(t, TEMPERATURE_POINTS - 1.000001, out=t)
-    t_row = t.astype(np.int64)
-    t -= t_row
-    t_row += row * TEMPERATURE_POINTS
-    t_row *= GRID_POINTS
-    t_row += cell
-    resistance = tables.resistance_h.reshape(-1)
-    k = interpolate_at(resistance, t_row, fraction)
-    t_row += GRID_POINTS
-    hotter = interpolate_at(resistance, t_row, fraction)
-    hotter -= k
-    hotter *= t
-    k += hotter
-    k *= resistance_factor
-    k *= per_wh
-    cell += row * GRID_POINTS
-    limit = interpolate_at(tables.headroom_pu.reshape(-1), cell, fraction)
-    limit /= k
-    rate = temp_c - tables.temperature_low_c.take(row)
-    np.minimum(rate, tables.temperature_high_c.take(row) - temp_c, out=rate)
-    rate *= 1.0 / TEMPERATURE_TAPER_K
-    np.maximum(rate, 0.0, out=rate)
-    np.minimum(rate, 1.0, out=rate)
-    rate *= tables.power_limit_per_h.take(row)
-    rate *= capacity_wh
-    np.minimum(limit, rate, out=limit)
-    p = k * p_dc_w
-    p *= -4.0
-    p += 1.0
-    np.maximum(p, 0.0, out=p)
-    np.sqrt(p, out=p)
-    p += 1.0
-    np.divide(2.0 * p_dc_w, p, out=p)
-    is_limited = np.abs(p) > limit
-    np.maximum(p, -limit, out=p)
-    np.minimum(p, limit, out=p)
-    return p, k, is_limited
 
 
 def _temperature_c(
@@ -387,7 +353,6 @@ def source_at(
 ) -> tuple[FloatArray, FloatArray]:
     """Return power at the source (W) and loss coefficient k (1/W) for a terminal power now, (m,) each."""
     p_dc = converters.dc_power_w(p_w, units.rated_w, units.converter)
-    p_source, k, _ = _source_power_w(
-        tables, units.table, capacity_wh, energy_wh, temp_c, resistance_factor, p_dc
-    )
+    given = conditions(tables, units.table, capacity_wh, temp_c, resistance_factor, p_dc)
+    p_source, k, _ = source_power_w(tables, given, energy_wh)
     return p_source, k
