@@ -98,26 +98,21 @@ def setpoints(
     if np.asarray(p_w).shape != shape:
         raise BadInput("p_w", f"of shape {shape}", got=np.asarray(p_w).shape)
 
-    def whole(value: IntArray | int) -> IntArray:
-        if isinstance(value, np.ndarray):
-            return np.broadcast_to(value.astype(np.int64, copy=False), shape)
-        return np.full(shape, value, np.int64)
-
-    def real(value: FloatArray | float) -> FloatArray:
-        if isinstance(value, np.ndarray):
-            return np.broadcast_to(value.astype(np.float64, copy=False), shape)
-        return np.full(shape, value, np.float64)
+    def spread(value: NDArray[Any] | float, kind: type) -> NDArray[Any]:
+        if isinstance(value, np.ndarray) and value.shape == shape:
+            return value.astype(kind, copy=False)
+        return np.full(shape, value, kind)
 
     return Setpoints(
         device,
         np.asarray(p_w, dtype=np.float64),
-        whole(sequence),
-        whole(fence),
-        whole(issuer),
-        real(from_s),
-        real(until_s),
-        whole(permission),
-        np.broadcast_to(np.asarray(is_authentic, dtype=np.bool_), shape),
+        spread(sequence, np.int64),
+        spread(fence, np.int64),
+        spread(issuer, np.int64),
+        spread(from_s, np.float64),
+        spread(until_s, np.float64),
+        spread(permission, np.int64),
+        spread(is_authentic, np.bool_),
     )
 
 

@@ -232,9 +232,13 @@ def _water_fill(
     limiting = np.full(plan.n_claims, NO_NODE, np.int64)
     for levels, first, last in zip(plan.levels, plan.class_bounds[:-1], plan.class_bounds[1:], strict=True):
         if first < last:
-            exact[first:last] = _fill_class(
+            exact[first:last] = granted = _fill_class(
                 levels, demand_sorted[first:last], weight_sorted[first:last], residual, limiting[first:last]
             )
+            if last < plan.n_claims:
+                for level in levels:
+                    left = residual.take(level.nodes) - _at_nodes(level, granted)
+                    residual[level.nodes] = np.maximum(left, 0.0)
     return exact[plan.rank], limiting[plan.rank]
 
 
@@ -245,24 +249,17 @@ def _fill_class(
     residual: FloatArray,
     limiting: IntArray,
 ) -> FloatArray:
-    """Return what the claims of one class get of `residual`, and take it from there."""
+    """Return what the claims of one class get of `residual`."""
     fair_level: FloatArray | None = None
     granted = demand
-    left = []
     for level in levels:
-        capacity, used = residual.take(level.nodes), _at_nodes(level, granted)
-        binds = used > capacity
+        capacity = residual.take(level.nodes)
+        binds = _at_nodes(level, granted) > capacity
         if binds.any():
             if fair_level is None:
                 fair_level = demand / weight
             _cut(level, fair_level, weight, binds, capacity[binds], limiting)
             granted = weight * fair_level
-        left.append(capacity - used)
-    if fair_level is not None:
-        # What was cut above left room below.
-        left = [np.maximum(residual.take(level.nodes) - _at_nodes(level, granted), 0.0) for level in levels]
-    for level, rest in zip(levels, left, strict=True):
-        residual[level.nodes] = rest
     return granted
 
 

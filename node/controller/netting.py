@@ -325,16 +325,17 @@ def _together(into: _Side, out: _Side) -> tuple[_Got, _Got] | None:
     -----
     An island has no capacity at all: what flows in there has to lean on what flows out, and the reverse. Each
     turn allocates exports on the last imports and imports on those exports; whole milliwatts make it finite.
+    Exports keep their capacities on the imports they were allocated on; on others they are audited.
     """
     leaned_on = out.firm
     got_in = into.allocate(leaned_on)
     for _ in range(MAX_TURNS):
         got_out = out.allocate(got_in.firm)
         if _is_same(got_out.firm, leaned_on):
-            return got_in, got_out  # imports would be the same again, and exports were allocated on them
-        leaned_on = got_out.firm
+            return got_in, got_out  # imports would be the same again
+        leaned_on, firm_in = got_out.firm, got_in.firm
         got_in = into.allocate(leaned_on)
-        if out.holds(got_out.granted_milli_w, got_in.firm):
+        if _is_same(got_in.firm, firm_in) or out.holds(got_out.granted_milli_w, got_in.firm):
             return got_in, got_out
     return None
 
