@@ -138,7 +138,8 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     if period.off is not None:
         wanted[period.off.is_off] = 0.0
     low, high = period.p_min_w, period.p_max_w
-    if not period.is_healthy.all():
+    are_all_healthy = period.is_healthy.all()
+    if not are_all_healthy:
         low, high = np.where(period.is_healthy, low, 0.0), np.where(period.is_healthy, high, 0.0)
     base = _plan_storages(plan, period, wanted, low, high, reason)
     event = answer_calls(plan, period.calls, period.state, period.inputs, period.is_healthy, base, low, high)
@@ -154,7 +155,8 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     relief = _relieve(plan, period, asked, low[helper], high[helper], can_wait)
     is_helping = relief.relieved_node != NO_NODE
     reason[is_helping] = Reason.RELIEF
-    reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
+    if not are_all_healthy:
+        reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
     reason[is_helping & plan.in_island] = Reason.SUPPLY_FAILURE
     grant = _grant(plan, period, relief.p_w)
     is_cut = grant.limiting_node != NO_NODE
