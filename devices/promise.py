@@ -37,25 +37,27 @@ def sustainable_w(
     m = units.table.size
     p = np.concatenate([-units.p_charge_max_w, units.p_discharge_max_w])
     rows = np.arange(2 * m)
-    last_p, last_h = np.zeros(2 * m), np.zeros(2 * m)
+    short = np.concatenate([rows[:m], rows[:m]])  # places among the units of the round before
+    asked_w, last = p, None
     for _ in range(PROMISE_TRIES):
-        unit, asked_w = rows % m, p[rows]
-        held = np.abs(
-            delivered_wh(tables, converters, units.take(unit), state.take(unit), asked_w, horizon_s)
-        )
-        asked = np.abs(asked_w)
+        units, state = units.take(short), state.take(short)
+        held = np.abs(delivered_wh(tables, converters, units, state, asked_w, horizon_s))
         held *= SECONDS_PER_HOUR / horizon_s
+        asked = np.abs(asked_w)
         short = (held < asked * (1.0 - PROMISE_TOLERANCE)).nonzero()[0]
         if short.size == 0:
             return p[:m], p[m:]
-        rows, asked, held, asked_w = rows[short], asked[short], held[short], asked_w[short]
+        rows, asked, held = rows[short], asked[short], held[short]
         h = held - asked
-        gap, fall = last_p[rows] - asked, last_h[rows] - h
-        has_two = (gap > 0.0) & (fall < 0.0)
-        secant = asked + np.where(has_two, h * gap / np.where(has_two, -fall, 1.0), h)
+        step = h
+        if last is not None:
+            gap, fall = last[0][short] - asked, last[1][short] - h
+            has_two = (gap > 0.0) & (fall < 0.0)
+            step = np.where(has_two, h * gap / np.where(has_two, -fall, 1.0), h)
+        last = asked, h
         # Never more than what was just delivered, and nothing if the line meets zero below no power at all.
-        smaller = np.maximum(np.minimum(secant, held), 0.0) * (1.0 - PROMISE_MARGIN)
-        last_p[rows], last_h[rows] = asked, h
-        p[rows] = np.copysign(smaller, asked_w)
+        smaller = np.maximum(np.minimum(asked + step, held), 0.0) * (1.0 - PROMISE_MARGIN)
+        asked_w = np.copysign(smaller, asked_w[short])
+        p[rows] = asked_w
     p[rows] = 0.0
     return p[:m], p[m:]
