@@ -10,7 +10,7 @@ from devices.parameters import FleetParameters
 from devices.specification import Kind
 from node.controller.errors import InvalidRequest
 from node.controller.netting import NetPlan, plan_net
-from node.controller.network import CapacityTree, FloatArray, IntArray
+from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray
 from node.controller.relief import ReliefPlan, plan_relief
 from node.controller.virtual_battery import best_load_w
 
@@ -62,6 +62,8 @@ class ControlPlan:
         Nodes at or below a failed supply.
     in_island : bool (n_devices,)
         Devices at these nodes.
+    island_root : int64 (n_nodes,)
+        The nearest failed node at or above, -1 outside: what has it in common is one island.
     """
 
     tree: CapacityTree
@@ -84,6 +86,7 @@ class ControlPlan:
     bridge: ReliefPlan
     island: NDArray[np.bool_]
     in_island: NDArray[np.bool_]
+    island_root: IntArray
 
     @property
     def n_accounts(self) -> int:
@@ -155,6 +158,7 @@ def plan_control(
         bridge=relief,
         island=np.zeros(tree.n_nodes, np.bool_),
         in_island=np.zeros(n, np.bool_),
+        island_root=np.full(tree.n_nodes, NO_NODE, np.int64),
     )
 
 
@@ -185,10 +189,11 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
     if not failed.size:
         return plan
     tree = plan.tree
-    island = np.zeros(tree.n_nodes, np.bool_)
-    island[failed] = True
+    root = np.full(tree.n_nodes, NO_NODE, np.int64)
+    root[failed] = failed
     for level in tree.levels[1:]:
-        island[level] |= island[tree.parent[level]]
+        root[level] = np.where(root[level] == NO_NODE, root[tree.parent[level]], root[level])
+    island = root != NO_NODE
     import_cap, export_cap = tree.import_cap_w.copy(), tree.export_cap_w.copy()
     import_cap[failed] = 0.0
     export_cap[failed] = 0.0
@@ -208,4 +213,5 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
         bridge=_plan_helpers(cut_off, plan.node_of_device, is_vehicle, plan.storage, reach),
         island=island,
         in_island=island[plan.node_of_device],
+        island_root=root,
     )

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from devices import fleet
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import FIRMWARE_STEP_S, ControlPlan
+from node.controller.granting import MILLI, grant_in_islands, why_cut
 from node.controller.grid_events import Call, answer_calls
-from node.controller.netting import NetGrant, allocate_net
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
 from node.controller.relief import Relief, relieve
@@ -27,7 +27,6 @@ from node.controller.tracking import required_power_w, track
 from node.controller.virtual_battery import concentrate
 
 PERIOD_S = 0.1
-MILLI = 1_000.0
 # Powers closer than this are the same to a person who reads a reason.
 SAME_POWER_W = 1.0
 # Allocation works in whole milliwatts.
@@ -158,12 +157,12 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     if not are_all_healthy:
         reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
     reason[is_helping & plan.in_island] = Reason.SUPPLY_FAILURE
-    grant = _grant(plan, period, relief.p_w)
+    grant = grant_in_islands(plan, relief.p_w, period.state.p_w)
     is_cut = grant.limiting_node != NO_NODE
     node = relief.relieved_node
     if is_cut.any():
         node = np.where(is_cut, grant.limiting_node, node)
-        reason[is_cut] = _why_cut(plan, relief.p_w, grant)[is_cut]
+        reason[is_cut] = why_cut(plan, relief.p_w, grant)[is_cut]
     granted = grant.p_milli_w / MILLI
     if period.tie is not None:
         moved = period.tie.port_w != 0.0
@@ -344,42 +343,3 @@ def _move(
 def _event_part(event: FloatArray, base: FloatArray, granted: FloatArray) -> FloatArray:
     """Return the part of the events' shares that was granted: what was cut is no contribution."""
     return np.where(event > 0, np.clip(granted - base, 0.0, event), -np.clip(base - granted, 0.0, -event))
-
-
-def _grant(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
-    """Allocate, counting for each storage only what its ramp assures.
-
-    Where a storage still flows beyond its grant until it has ramped down, the others are granted again with
-    that flow held, so that nobody takes its place before it is free.
-    """
-    rows, p_now = plan.storage, period.state.p_w[plan.storage]
-    least, most = p_now - plan.reach_w, p_now + plan.reach_w
-    assured = wanted.copy()
-    assured[rows] = np.minimum(np.maximum(wanted[rows], least), most)
-    first = allocate_net(plan.net, _milli(wanted), _milli(assured), plan.weight)
-    granted = first.p_milli_w[rows] / MILLI
-    flows_on = np.sign(p_now) * np.maximum(np.abs(p_now) - plan.reach_w, 0.0)
-    if ((np.abs(flows_on) <= np.abs(granted)) & (flows_on * granted >= 0.0)).all():
-        return first
-    held = np.zeros(wanted.size)
-    held[rows] = flows_on
-    assured[rows] = np.minimum(np.maximum(granted, least), most)
-    again = allocate_net(plan.net, first.p_milli_w, _milli(assured), plan.weight, _milli(held))
-    return NetGrant(
-        again.p_milli_w, np.where(again.limiting_node != NO_NODE, again.limiting_node, first.limiting_node)
-    )
-
-
-def _milli(p_w: FloatArray) -> IntArray:
-    return np.rint(p_w * MILLI).astype(np.int64)
-
-
-def _why_cut(plan: ControlPlan, wanted: FloatArray, grant: NetGrant) -> IntArray:
-    """Return PRIORITY where a more important import below the limiting node comes first, else CAPACITY."""
-    best = np.full(plan.tree.n_nodes, np.iinfo(np.int64).max, np.int64)
-    importers = np.flatnonzero(wanted < 0)
-    np.minimum.at(best, plan.node_of_device[importers], plan.import_class[importers])
-    for level in plan.tree.levels[:0:-1]:
-        np.minimum.at(best, plan.tree.parent[level], best[level])
-    is_outranked = (wanted < 0) & (plan.import_class > best[grant.limiting_node])
-    return np.where(is_outranked, Reason.PRIORITY, Reason.CAPACITY).astype(np.int64)

@@ -12,7 +12,10 @@ and the messages it sends. The shell carries messages and calls it again at `due
 | a leader commands only while a majority's promises last | it ends before a successor begins |
 | who sees its component change waits `SETTLE_MS` | by then every old leader counts its new component |
 | a leader goes on in a changed component with that one's majority | a lost branch costs no election |
-| where two leaders meet, the lower term steps down | healing demotes one |
+| whom a majority heeds steps down for a higher leader's heartbeat only | terms only rise: of two just one does |
+| hearing of a higher term without a leader it goes on above it | a candidacy that failed unseats nobody |
+| who steps down so hands its followers' promises over | the other need not wait for them, no third can win |
+| who hears any leader neither stands nor votes | while two leaders settle it no third is elected |
 | a component whose living members are no majority of it has no leader | its devices keep to their safe state |
 
 References
@@ -49,7 +52,8 @@ class Kind(IntEnum):
     VOTE = 1  # I elect you
     HEARTBEAT = 2  # I lead
     ACK = 3  # you lead me
-    REFUSAL = 4  # I have seen a higher term, or lead one: stand again above it
+    REFUSAL = 4  # I have seen a higher term: stand again, or go on, above it
+    HANDOVER = 5  # you promised yourself to me: be bound to the leader of this term instead; if it is mine, to nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Member:
     stands_ms: int = 0  # when the next candidacy starts
     sends_ms: int = 0  # when requests or heartbeats are sent again
     bound_until_ms: int = 0  # before, it elects nobody and follows nobody but `leader`
+    heard_until_ms: int = 0  # before, it elects nobody: it has heard another leader than its own
     draws: int = 0  # timeouts drawn so far
 
     @property
@@ -124,6 +129,8 @@ class Member:
         newest = sorted([now_ms, *(at for _, at in self.acked_ms)], reverse=True)
         return newest[self.quorum - 1] + LEASE_MS if len(newest) >= self.quorum else now_ms
 
+
+_CLAIMS = (Kind.REQUEST, Kind.HEARTBEAT)  # by the member that the term belongs to, and nobody else
 
 Step = tuple[Member, tuple[Message, ...]]
 
@@ -155,7 +162,7 @@ def reconnected(state: Member, component: frozenset[int], now_ms: int) -> Step:
     if component == state.component:
         return state, ()
     bound = max(state.bound_until_ms, now_ms + SETTLE_MS)
-    changed = replace(state, component=component, bound_until_ms=bound)
+    changed = replace(state, component=component, bound_until_ms=bound, heard_until_ms=0)
     if state.role is Role.LEADER:
         acked = tuple((one, at) for one, at in state.acked_ms if one in component)
         # Followers of another leader, which steps down, are free only when their promises to it have ended.
@@ -165,6 +172,12 @@ def reconnected(state: Member, component: frozenset[int], now_ms: int) -> Step:
     if state.leader in component and state.role is Role.FOLLOWER:
         return _wait(changed, now_ms + LEASE_MS), ()
     return _follower(changed, -1, bound), ()
+
+
+def resigned(state: Member, now_ms: int) -> Step:
+    """Return a leader that can form no island any longer: it only votes from now on, and frees who follows it."""
+    freed = _to_all(state, Kind.HANDOVER, now_ms) if state.role is Role.LEADER else ()
+    return replace(_follower(state, -1, now_ms), standby=True), freed
 
 
 def ticked(state: Member, now_ms: int) -> Step:
@@ -186,7 +199,7 @@ def ticked(state: Member, now_ms: int) -> Step:
 
 def received(state: Member, message: Message, now_ms: int) -> Step:
     """Return the member after a message; one of another component, or in a term not its sender's, is not heard."""
-    is_claim = message.kind in (Kind.REQUEST, Kind.HEARTBEAT)
+    is_claim = message.kind in _CLAIMS
     if message.component != state.component or (is_claim and candidate_of(message.term) != message.sender):
         return state, ()
     match message.kind:
@@ -199,7 +212,9 @@ def received(state: Member, message: Message, now_ms: int) -> Step:
         case Kind.ACK:
             return _renew(state, message, now_ms), ()
         case Kind.REFUSAL:
-            return _heed(state, message, now_ms), ()
+            return _heed(state, message, now_ms)
+        case Kind.HANDOVER:
+            return _change_over(state, message, now_ms), ()
 
 
 def candidate_of(term: int) -> int:
@@ -212,10 +227,14 @@ def count_of(term: int) -> int:
     return term // MAX_MEMBERS
 
 
+def _term_above(state: Member, term: int) -> int:
+    return (count_of(term) + 1) * MAX_MEMBERS + state.row
+
+
 def _stand(state: Member, now_ms: int) -> Step:
     if state.standby or now_ms < state.bound_until_ms:
         return _wait(state, max(now_ms, state.bound_until_ms)), ()
-    term = (count_of(max(state.term, state.voted)) + 1) * MAX_MEMBERS + state.row
+    term = _term_above(state, max(state.term, state.voted))
     standing = replace(
         _wait(state, now_ms + CANDIDACY_MS),
         role=Role.CANDIDATE,
@@ -231,11 +250,13 @@ def _stand(state: Member, now_ms: int) -> Step:
 
 
 def _answer(state: Member, message: Message, now_ms: int) -> Step:
-    """Vote for a candidate: in no lower term, not twice in one, and not against a promise."""
+    """Vote for a candidate: in no lower term, not twice in one, not against a promise, nor where one leads."""
+    if state.role is Role.LEADER:
+        return _go_on_above(state, message, now_ms)
     highest = max(state.term, state.voted)
     if message.term < highest:
         return state, (replace(_to(state, Kind.REFUSAL, message.sender, now_ms), term=highest),)
-    if now_ms < state.bound_until_ms or state.leads(now_ms):
+    if now_ms < max(state.bound_until_ms, state.heard_until_ms):
         return state, ()
     voter = replace(_follower(state, -1, now_ms + CANDIDACY_MS), term=message.term, voted=message.term)
     return voter, (_to(voter, Kind.VOTE, message.sender, now_ms),)
@@ -266,18 +287,23 @@ def _lead(state: Member, now_ms: int) -> Step:
 
 def _follow(state: Member, message: Message, now_ms: int) -> Step:
     """Hear a leader: follow it and promise, unless a higher term is known or another leader has the promise."""
-    if message.term < state.term:
-        return state, (_to(state, Kind.REFUSAL, message.sender, now_ms),)
+    if state.role is Role.LEADER and message.term < state.term:
+        return state, (_to(state, Kind.HEARTBEAT, message.sender, now_ms),)
     is_promised = now_ms < state.bound_until_ms and message.sender != state.leader
     if is_promised and state.role is not Role.LEADER:
-        return state, ()
+        return replace(_wait(state, now_ms + LEASE_MS), heard_until_ms=now_ms + LEASE_MS), ()
+    if message.term < state.term:
+        return state, (_to(state, Kind.REFUSAL, message.sender, now_ms),)
     follower = replace(
         _follower(state, message.sender, now_ms + LEASE_MS),
         term=message.term,
         bound_until_ms=max(state.bound_until_ms, now_ms + LEASE_MS),
     )
     ack = replace(_to(follower, Kind.ACK, message.sender, now_ms), sent_ms=message.sent_ms)
-    return follower, (ack,)
+    if state.role is not Role.LEADER:
+        return follower, (ack,)
+    others = tuple(one for one in _to_all(follower, Kind.HANDOVER, now_ms) if one.receiver != message.sender)
+    return follower, (ack, *others)
 
 
 def _renew(state: Member, message: Message, now_ms: int) -> Member:
@@ -289,12 +315,35 @@ def _renew(state: Member, message: Message, now_ms: int) -> Member:
     return replace(renewed, stands_ms=max(state.stands_ms, renewed.lease_until_ms(now_ms)))
 
 
-def _heed(state: Member, message: Message, now_ms: int) -> Member:
-    """Take note of a higher term: leaders and candidates of lower ones step down, and stand above it later."""
+def _heed(state: Member, message: Message, now_ms: int) -> Step:
+    """Take note of a higher term: a candidate of a lower one stands above it later, a leader goes on above it."""
+    if message.term <= state.term:
+        return state, ()
+    if state.role is Role.LEADER:
+        return _go_on_above(state, message, now_ms)
+    noted = replace(state, term=message.term)
+    return noted if state.role is Role.FOLLOWER else _follower(noted, -1, now_ms), ()
+
+
+def _go_on_above(state: Member, message: Message, now_ms: int) -> Step:
+    """Lead on in a term above one that nobody is known to lead: promises are to the leader, whatever its term."""
+    if message.term > state.term:
+        term = _term_above(state, message.term)
+        state = replace(state, term=term, voted=term)
+    return state, (_to(state, Kind.HEARTBEAT, message.sender, now_ms),)
+
+
+def _change_over(state: Member, message: Message, now_ms: int) -> Member:
+    """Be bound to whom the leader that one is bound to follows now: it has stepped down, so nobody else counts it."""
+    if state.role is not Role.FOLLOWER or state.leader != message.sender:
+        return state
+    if message.term == state.term and candidate_of(message.term) == message.sender:
+        # Not at once: the component may have changed a moment ago.
+        until_ms = min(state.bound_until_ms, now_ms + SETTLE_MS)
+        return replace(_follower(state, -1, until_ms), bound_until_ms=until_ms)
     if message.term <= state.term:
         return state
-    noted = replace(state, term=message.term)
-    return noted if state.role is Role.FOLLOWER else _follower(noted, -1, now_ms)
+    return replace(_wait(state, now_ms + LEASE_MS), leader=candidate_of(message.term), term=message.term)
 
 
 def _follower(state: Member, leader: int, from_ms: int) -> Member:

@@ -44,11 +44,11 @@ def balance(load_w: FloatArray, sun_w: FloatArray, low_w: FloatArray, high_w: Fl
     sun = np.floor(sun_w * MILLI + 1e-6).astype(np.int64)
     lacking = int(load.sum() - sun.sum())
     if lacking >= 0:
-        storage = _shares(min(lacking, _total(high_w)), high_w)
+        storage = shares(min(lacking, _total(high_w)), high_w)
     else:
         taken = min(-lacking, _total(-low_w))
-        storage = -_shares(taken, -low_w)
-        sun = _shares(int(load.sum()) + taken, sun / MILLI)
+        storage = -shares(taken, -low_w)
+        sun = shares(int(load.sum()) + taken, sun / MILLI)
     return Balance(sun / MILLI, storage / MILLI)
 
 
@@ -56,7 +56,7 @@ def _total(room_w: FloatArray) -> int:
     return int(np.floor(np.maximum(room_w, 0.0) * MILLI + 1e-6).sum())
 
 
-def _shares(total: int, room_w: FloatArray) -> IntArray:
+def shares(total: int, room_w: FloatArray) -> IntArray:
     """Return whole milliwatts in proportion to the room, each within it, that sum to the total exactly."""
     room = np.floor(np.maximum(room_w, 0.0) * MILLI + 1e-6).astype(np.int64)
     whole = int(room.sum())

@@ -117,9 +117,6 @@ def _with_orders(
     reason[is_held & is_load] = Reason.NO_VOLTAGE
     reason[orders.is_shed & ~orders.is_dark] = Reason.SHED
     reason[orders.is_waiting & ~orders.is_dark] = Reason.PICK_UP
-    # A cut at the open switch is the failure's doing, whatever capacity the switch has.
-    at_switch = orders.is_inside & (decision.node == orders.node) & (reason == Reason.CAPACITY)
-    reason[at_switch] = Reason.SUPPLY_FAILURE
     can = np.clip(period.planned_w, period.p_min_w, period.p_max_w)
     lost = np.where(is_planned, can, period.inputs.solar_available_w)
     taken = np.where(

@@ -1,20 +1,30 @@
 """Which loads of an island stay on: by priority, with the energy in view that has to last until sun or grid return.
 
-Class by class, the most important first, and within a class from now on: a slot takes as many loads as its power
-allows and as the energy allows beyond what more important classes still need later. What is left goes to the next
-class, in slots in which everything above it is on. No load is off while a less important one is on.
+A slot serves whole classes from the most important on, and of the next one some loads: no load is off while a less
+important one is on. Which slot serves how much is a search along the one thing that ties slots together, the energy
+in the storages:
 
-Serving a class from now on loses nothing against any other order: what is drawn early makes room for sun to be stored.
-Loads are switched whole; the best set of a slot is found exactly, to the watt.
+1. backwards, on a grid of energies: the most that can still be served from there (`_worth_ahead`);
+2. forwards, with exact energies: of all beginnings the `BEAM` most promising by what they served and what is ahead
+   are carried on (`_search`). Only what power and energy allow is ever tried, so every plan can be kept.
+
+The energy served counts `CLASS_WORTH` times that of the next class, whatever the number of classes; what comes sooner
+counts a trifle more, because later slots rest on forecasts. Work is bounded: slots x choices x (`LEVELS` + `BEAM`).
 
 | symbol | name | meaning |
 |---|---|---|
-| need(t) | `_needed_wh` | least stored energy at the start of slot t from which all that is promised can be kept |
-| room(t) | `_room_w` | most power that a slot can give to the class without breaking a promise |
+| U(t, e) | `_worth_ahead` | most worth served from slot t on, with e Wh in the storages |
+| e'(e, p) | `_after_wh` | energy after a slot that serves p |
+
+U(t, e) = max over the slot's choices of worth(p) + U(t + 1, e'(e, p)).
+
+References
+----------
+R. Bellman, Dynamic Programming, 1957. B. Lowerre, The Harpy Speech Recognition System, 1976 (beam search).
 """
 
 from dataclasses import dataclass
-from math import ceil, floor
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +33,12 @@ from node.controller.errors import InvalidRequest
 from node.controller.network import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
-# How many slots before one with a load left out are tried together with it, for a better use of the energy left.
-NEIGHBOURS = 4
+CLASS_WORTH: Final = 10.0  # a watt hour of a class in those of the next
+SOONER_PU: Final = 1e-5  # a slot later counts this much less
+LEVELS: Final = 512  # energies on the grid, denser where little is left: there whole loads weigh most
+BEAM: Final = 64  # beginnings that are carried on
+SUBSETS: Final = 64  # sums of a class's loads that are tried in a slot, evenly spread
+SLACK_WH: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ class Service:
 
 
 def plan_service(demand_w: FloatArray, priority: IntArray, supply: Supply) -> Service:
-    """Decide which loads are on.
+    """Decide which loads are on; loads without demand are.
 
     Parameters
     ----------
@@ -96,136 +110,141 @@ def plan_service(demand_w: FloatArray, priority: IntArray, supply: Supply) -> Se
             f"demand of {demand_w.shape}, priorities of {priority.shape}, sun of {supply.sun_w.shape}: "
             "need (n_loads, n_slots), (n_loads,), (n_slots,) and demands >= 0"
         )
-    is_on = np.zeros(demand_w.shape, np.bool_)
-    promised_w = np.zeros(n_slots)
-    is_open = np.ones(n_slots, np.bool_)  # everything more important is on
-    for klass in np.unique(priority).tolist():
-        rows = np.flatnonzero(priority == klass)
-        _fill(demand_w[rows], is_on, rows, is_open, promised_w, supply)
-        _exchange(demand_w[rows], is_on, rows, is_open, promised_w, supply)
-        is_open &= np.all(is_on[rows] | (demand_w[rows] == 0.0), axis=0)
-    return Service(is_on, _levels_wh(promised_w, supply))
+    everything = np.ones(demand_w.shape, np.bool_)
+    levels_wh = _levels_wh(demand_w.sum(axis=0), supply)
+    if levels_wh.min() >= 0 and np.all(demand_w.sum(axis=0) <= supply.sun_w + supply.p_discharge_w):
+        return Service(everything, levels_wh)
+    choices = tuple(_choices(demand_w[:, slot], priority, supply, slot) for slot in range(n_slots))
+    is_on = _search(choices, _worth_ahead(choices, supply), supply)
+    return Service(is_on, _levels_wh((demand_w * is_on).sum(axis=0), supply))
 
 
-def _fill(
-    demand_w: FloatArray, is_on: BoolArray, rows: IntArray, is_open: BoolArray, promised_w: FloatArray,
-    supply: Supply,
-) -> None:  # fmt: skip
-    """Give a class, slot after slot, the best set that keeps every other promise; its own later ones too."""
-    need_wh = _needed_wh(promised_w, supply)
-    energy_wh = supply.energy_wh
-    for slot in range(promised_w.size):
-        if is_open[slot]:
-            own_w = float(demand_w[:, slot][is_on[rows, slot]].sum())
-            others_w = promised_w[slot] - own_w
-            chosen = best_set(
-                demand_w[:, slot], _room_w(others_w, energy_wh, need_wh[slot + 1], supply, slot)
-            )
-            if float(demand_w[:, slot][chosen].sum()) >= own_w:
-                is_on[rows, slot] = chosen
-                promised_w[slot] = others_w + float(demand_w[:, slot][chosen].sum())
-        energy_wh = _after_wh(promised_w[slot], energy_wh, supply, slot)
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What a slot can serve.
+
+    Parameters
+    ----------
+    load_w, worth : float64 (n_choices,)
+    is_on : bool (n_choices, n_loads)
+    """
+
+    load_w: FloatArray
+    worth: FloatArray
+    is_on: BoolArray
 
 
-def _exchange(
-    demand_w: FloatArray, is_on: BoolArray, rows: IntArray, is_open: BoolArray, promised_w: FloatArray,
-    supply: Supply,
-) -> None:  # fmt: skip
-    """Use energy too little for a whole load: choose anew for two slots together, one of them not fully on."""
-    for slot in np.flatnonzero(is_open & ~np.all(is_on[rows] | (demand_w == 0.0), axis=0)).tolist():
-        # What is on now stays on: the first slot is no neighbour.
-        for other in range(max(slot - NEIGHBOURS, 1), slot):
-            if not is_open[other]:
-                continue
-            both = np.concatenate((demand_w[:, other], demand_w[:, slot]))
-            own_w = float(both[np.concatenate((is_on[rows, other], is_on[rows, slot]))].sum())
-            need_wh, levels = _needed_wh(promised_w, supply), _levels_wh(promised_w, supply)
-            left_w = (levels[slot + 1] - need_wh[slot + 1]) / (supply.slot_s / 3_600.0)
-            if left_w < 1.0:
-                break
-            first, second = np.split(best_set(both, own_w + left_w), 2)
-            changed_w = promised_w.copy()
-            for at, chosen in ((other, first), (slot, second)):
-                changed_w[at] += float(demand_w[chosen, at].sum() - demand_w[is_on[rows, at], at].sum())
-            if changed_w.sum() > promised_w.sum() and _is_possible(changed_w, supply):
-                promised_w[:] = changed_w
-                is_on[rows, other], is_on[rows, slot] = first, second
+def _choices(demand_w: FloatArray, priority: IntArray, supply: Supply, slot: int) -> _Choices:
+    """Return what the power of a slot allows: whole classes, and of the next one any of its subsets."""
+    room_w = float(supply.sun_w[slot]) + supply.p_discharge_w
+    is_on = demand_w == 0.0
+    load_w, worth = 0.0, 0.0
+    found = [_Choices(np.zeros(1), np.zeros(1), is_on[None])]
+    for klass in np.unique(priority[demand_w > 0]).tolist():
+        rows = np.flatnonzero((priority == klass) & (demand_w > 0))
+        sums_w, subsets = _subsets(demand_w[rows], room_w - load_w)
+        chosen = np.repeat(is_on[None], sums_w.size, axis=0)
+        chosen[:, rows] = subsets
+        each = (1.0 - SOONER_PU) ** slot / CLASS_WORTH**klass
+        found.append(_Choices(load_w + sums_w, worth + each * sums_w, chosen))
+        if not subsets[-1].all():
+            break
+        is_on, load_w, worth = chosen[-1], load_w + float(sums_w[-1]), worth + each * float(sums_w[-1])
+    return _Choices(
+        np.concatenate([one.load_w for one in found]),
+        np.concatenate([one.worth for one in found]),
+        np.vstack([one.is_on for one in found]),
+    )
+
+
+def _subsets(demand_w: FloatArray, room_w: float) -> tuple[FloatArray, BoolArray]:
+    """Return sums of loads within the room in rising order, (n,), and who is in them, (n, n_loads).
+
+    Notes
+    -----
+    Load by load every sum is kept with and without it. Where there are more than `SUBSETS`, those next below evenly
+    spread ones are; the smallest and the largest always. Of equal sums the one with earlier rows is kept.
+    """
+    sums_w, subsets = np.zeros(1), np.zeros((1, demand_w.size), np.bool_)
+    for row, p_w in enumerate(demand_w.tolist()):
+        larger = subsets.copy()
+        larger[:, row] = True
+        sums_w, subsets = np.concatenate((sums_w, sums_w + p_w)), np.vstack((subsets, larger))
+        order = np.argsort(sums_w, kind="stable")
+        order = order[sums_w[order] <= room_w + 1e-9]
+        keep = order[np.diff(sums_w[order], prepend=-1.0) > 1e-9]
+        if keep.size > SUBSETS:
+            spread_w = np.linspace(0.0, sums_w[keep[-1]], SUBSETS)
+            keep = keep[np.unique(np.searchsorted(sums_w[keep], spread_w + 1e-9, side="right") - 1)]
+        sums_w, subsets = sums_w[keep], subsets[keep]
+    return sums_w, subsets
+
+
+def _energies_wh(supply: Supply) -> FloatArray:
+    """Return the grid of energies, (LEVELS,): from none to the most that the storages can come to hold."""
+    hours = supply.slot_s / 3_600.0
+    stored_wh = supply.efficiency_pu * float(np.minimum(supply.sun_w, supply.p_charge_w).sum()) * hours
+    most_wh = supply.energy_wh + min(stored_wh, supply.room_wh)
+    grid: FloatArray = max(most_wh, 1.0) * np.linspace(0.0, 1.0, LEVELS) ** 2
+    return grid
+
+
+def _worth_ahead(choices: tuple[_Choices, ...], supply: Supply) -> FloatArray:
+    """Return the most worth that can be served from each slot on with each energy, (n_slots + 1, LEVELS)."""
+    grid_wh = _energies_wh(supply)
+    ahead = np.zeros((len(choices) + 1, LEVELS))
+    for slot in range(len(choices) - 1, -1, -1):
+        one = choices[slot]
+        after_wh = _after_wh(one.load_w, grid_wh[:, None], supply, slot)
+        total = one.worth + np.interp(after_wh, grid_wh, ahead[slot + 1])
+        ahead[slot] = np.where(after_wh >= -SLACK_WH, total, -np.inf).max(axis=1)
+    return ahead
+
+
+def _search(choices: tuple[_Choices, ...], ahead: FloatArray, supply: Supply) -> BoolArray:
+    """Return the best plan found, bool (n_loads, n_slots)."""
+    grid_wh = _energies_wh(supply)
+    energy_wh, worth = np.array([supply.energy_wh]), np.zeros(1)
+    steps: list[tuple[IntArray, IntArray]] = []  # (beginning that is carried on, choice) of each that is kept
+    for slot, one in enumerate(choices):
+        after_wh = _after_wh(one.load_w, energy_wh[:, None], supply, slot).ravel()
+        total = (worth[:, None] + one.worth).ravel()
+        promise = total + np.interp(after_wh, grid_wh, ahead[slot + 1])
+        promise[after_wh < -SLACK_WH] = -np.inf
+        kept = _most_promising(after_wh, total, promise)
+        steps.append((kept // one.load_w.size, kept % one.load_w.size))
+        energy_wh, worth = after_wh[kept], total[kept]
+    at = int(np.argmax(worth))
+    is_on = np.zeros((choices[0].is_on.shape[1], len(choices)), np.bool_)
+    for slot in range(len(choices) - 1, -1, -1):
+        before, choice = steps[slot]
+        is_on[:, slot] = choices[slot].is_on[choice[at]]
+        at = int(before[at])
+    return is_on
+
+
+def _most_promising(energy_wh: FloatArray, worth: FloatArray, promise: FloatArray) -> IntArray:
+    """Return the rows of at most `BEAM` beginnings; none has less worth and less energy than another."""
+    order = np.argsort(-promise, kind="stable")[: 4 * BEAM]
+    order = order[np.isfinite(promise[order])]
+    by_energy = order[np.lexsort((-worth[order], -energy_wh[order]))]
+    best_so_far = np.maximum.accumulate(worth[by_energy])
+    kept = by_energy[np.diff(best_so_far, prepend=-1.0) > 0]
+    return kept[np.argsort(-promise[kept], kind="stable")[:BEAM]]
 
 
 def _levels_wh(load_w: FloatArray, supply: Supply) -> FloatArray:
     """Return the deliverable energy at the start of each slot and at the end, (n_slots + 1,)."""
     levels = [supply.energy_wh]
     for slot in range(load_w.size):
-        levels.append(_after_wh(float(load_w[slot]), levels[-1], supply, slot))
+        levels.append(float(_after_wh(load_w[slot : slot + 1], np.array([levels[-1]]), supply, slot)[0]))
     return np.array(levels)
 
 
-def _is_possible(load_w: FloatArray, supply: Supply) -> bool:
-    """Return whether power and energy suffice for a load in every slot."""
-    has_power = np.all(load_w <= supply.sun_w + supply.p_discharge_w)
-    return bool(has_power and _levels_wh(load_w, supply).min() >= -1e-6)
-
-
-def best_set(demand_w: FloatArray, room_w: float) -> BoolArray:
-    """Return the set of loads with the largest sum within the room, (n_loads,); loads without demand are on.
-
-    Notes
-    -----
-    Sums to the watt, demands rounded up, as bits of one integer: bit s of row k is set where the first k loads have
-    a subset of sum s.
-    """
-    whole = [ceil(p - 1e-9) for p in demand_w.tolist()]
-    room = floor(max(room_w, 0.0) + 1e-9)
-    if float(demand_w.sum()) <= room_w:
-        return np.ones(demand_w.size, np.bool_)
-    mask = (1 << (room + 1)) - 1
-    reachable = [1]
-    for p in whole:
-        reachable.append(reachable[-1] | (reachable[-1] << p) & mask if p <= room else reachable[-1])
-    left = reachable[-1].bit_length() - 1
-    chosen = np.zeros(demand_w.size, np.bool_)
-    for k in range(demand_w.size - 1, -1, -1):
-        # Off wherever the rest reaches the sum without it: earlier rows are kept on.
-        if not reachable[k] >> left & 1:
-            chosen[k] = True
-            left -= whole[k]
-    result: BoolArray = chosen | (demand_w == 0.0)
-    return result
-
-
-def _needed_wh(promised_w: FloatArray, supply: Supply) -> FloatArray:
-    """Return the least energy at the start of each slot that keeps all promises, (n_slots + 1,)."""
+def _after_wh(load_w: FloatArray, energy_wh: FloatArray, supply: Supply, slot: int) -> FloatArray:
+    """Return the deliverable energy after a slot with this load; shapes are broadcast."""
     hours = supply.slot_s / 3_600.0
-    need = np.zeros(promised_w.size + 1)
-    for slot in range(promised_w.size - 1, -1, -1):
-        lacking_w = promised_w[slot] - supply.sun_w[slot]
-        if lacking_w >= 0:
-            need[slot] = need[slot + 1] + lacking_w * hours
-        else:
-            stored_wh = supply.efficiency_pu * min(-lacking_w, supply.p_charge_w) * hours
-            need[slot] = max(need[slot + 1] - stored_wh, 0.0)
-    return need
-
-
-def _room_w(promised_w: float, energy_wh: float, need_after_wh: float, supply: Supply, slot: int) -> float:
-    """Return the most that may be added to a slot's load."""
-    hours = supply.slot_s / 3_600.0
-    sun_w = float(supply.sun_w[slot])
-    by_power = sun_w + supply.p_discharge_w - promised_w
-    spare_wh = energy_wh - need_after_wh
-    if spare_wh >= 0:
-        by_energy = sun_w + spare_wh / hours - promised_w
-    else:
-        # Only what the sun stores in this slot reaches the need: that much of it is not to be used.
-        by_energy = sun_w + spare_wh / (supply.efficiency_pu * hours) - promised_w
-    return min(by_power, by_energy)
-
-
-def _after_wh(load_w: float, energy_wh: float, supply: Supply, slot: int) -> float:
-    """Return the deliverable energy after a slot with this load."""
-    hours = supply.slot_s / 3_600.0
-    lacking_w = load_w - float(supply.sun_w[slot])
-    if lacking_w >= 0:
-        return energy_wh - lacking_w * hours
-    stored_wh = supply.efficiency_pu * min(-lacking_w, supply.p_charge_w) * hours
-    return min(energy_wh + stored_wh, supply.energy_wh + supply.room_wh)
+    spare_w = float(supply.sun_w[slot]) - load_w
+    stored_wh = supply.efficiency_pu * np.minimum(np.maximum(spare_w, 0.0), supply.p_charge_w) * hours
+    full_wh = supply.energy_wh + supply.room_wh
+    return np.minimum(energy_wh + stored_wh - np.maximum(-spare_w, 0.0) * hours, full_wh)

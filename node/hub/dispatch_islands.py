@@ -38,8 +38,8 @@ from node.controller.microgrid_reconnection import (
 )
 from node.controller.network import NO_NODE, FloatArray, sum_by
 from node.hub.dispatch_records import Incident, IncidentKind
-from node.hub.island_election import elect
-from node.hub.island_records import IslandAhead, IslandOutcome
+from node.hub.island_election import able_members, hold_election
+from node.hub.island_records import IslandAhead, IslandOutcome, counted_loads, expected
 from node.hub.island_voltage import FINE_MS, IslandVoltage
 
 BoolArray = NDArray[np.bool_]
@@ -213,6 +213,8 @@ class IslandRun:
             return True
         if state.phase in (Phase.FORMING, Phase.ISLANDED, Phase.DARK) and self._reviewed[k] != input_step:
             self._reviewed[k] = input_step
+            if state.phase is not Phase.DARK:
+                self._succeed(k, at_ms)
             self._review(k, at_ms, inputs, fleet)
             return True
         if at_ms < state.due_ms:
@@ -263,19 +265,27 @@ class IslandRun:
             self._tell(IncidentKind.GRID_HEALTHY, k, at_ms, f"waits {ENTER_SERVICE_S:.0f} s")
 
     def _elect(self, k: int, at_ms: int) -> None:
-        grid, state = self._grids[k], self.states[k]
-        is_able = grid.is_candidate & np.isin(
-            grid.members,
-            self._plan.account_of_device[grid.storages[self._is_healthy[grid.storages]]],
-        )
-        found = elect(
-            grid.name, tuple(grid.members.tolist()), frozenset(grid.members[is_able].tolist()),
-            state.terms, grid.seed * 1_000_003 + at_ms, grid.loss_pu,
-        )  # fmt: skip
-        told = f"{found.took_ms} ms, {found.sent} messages, {found.lost} lost"
+        able = able_members(self._grids[k], self._plan, self._is_healthy)
+        found = hold_election(self._grids[k], self.states[k], able, at_ms)
         self.states[k] = replace(
-            state, phase=Phase.ELECTING, since_ms=at_ms, due_ms=at_ms + found.took_ms,
-            leader=found.leader, term=found.term, terms=found.terms, pending=told, on=(), waiting=(), recent=(),
+            self.states[k], phase=Phase.ELECTING, since_ms=at_ms, due_ms=at_ms + found.took_ms,
+            leader=found.leader, term=found.term, terms=found.terms, pending=found.told, on=(), waiting=(), recent=(),
+        )  # fmt: skip
+
+    def _succeed(self, k: int, at_ms: int) -> None:
+        """Let a leader whose storages have become unhealthy hand over; what it ordered holds meanwhile."""
+        grid, state = self._grids[k], self.states[k]
+        able = able_members(grid, self._plan, self._is_healthy)
+        if state.leader in able or not able:
+            return
+        found = hold_election(grid, state, able, at_ms, is_resigning=True)
+        if found.leader < 0:
+            return  # nobody hears anybody: the next review tries again
+        self.states[k] = replace(state, leader=found.leader, term=found.term, terms=found.terms)
+        self._tell(
+            IncidentKind.LEADER_ELECTED, k, at_ms + found.took_ms,
+            f"account {found.leader} term {election.count_of(found.term)}, account {state.leader} handed over: "
+            f"its storage is unhealthy, {found.told}",
         )  # fmt: skip
 
     def _take_lead(self, k: int, at_ms: int, inputs: FleetInputs, fleet: FleetState) -> None:
@@ -293,7 +303,7 @@ class IslandRun:
     def _review(self, k: int, at_ms: int, inputs: FleetInputs, fleet: FleetState) -> None:
         """Plan the hours ahead again: who is on now, who goes off, who is picked up."""
         grid, state, params = self._grids[k], self.states[k], self._plan.params
-        demand_w, sun_w = self._expected(grid, inputs)
+        demand_w, sun_w = expected(self._ahead, grid, inputs)
         service = plan_hours(grid, params, fleet, demand_w, sun_w, self._is_healthy, float(self._length_s))
         now_on = service.is_on[:, 0] & (demand_w[:, 0] > 0)
         if state.phase is Phase.DARK:
@@ -323,17 +333,8 @@ class IslandRun:
             for row, s in zip(picked.row.tolist(), picked.at_s.tolist(), strict=True)
         )
         if shed:
-            self._tell(IncidentKind.LOADS_SHED, k, at_ms, f"{shed} loads")
+            self._tell(IncidentKind.LOADS_SHED, k, at_ms, counted_loads(shed))
         self.states[k] = replace(state, on=on, waiting=waiting, due_ms=waiting[0][1] if waiting else at_ms)
-
-    def _expected(self, grid: Microgrid, inputs: FleetInputs) -> tuple[np.ndarray, np.ndarray]:
-        """Return demand by load and sun by slot: measured now, forecast later."""
-        demand_w = inputs.load_demand_w[grid.loads][:, None]
-        sun_w = np.array([inputs.solar_available_w[grid.suns].sum()])
-        if self._ahead is None:
-            return demand_w, sun_w
-        later = self._ahead.demand_w[grid.loads, 1:]
-        return np.hstack((demand_w, later)), np.r_[sun_w, self._ahead.sun_w[grid.suns, 1:].sum(axis=0)]
 
     def _pick_up(self, k: int, at_ms: int) -> None:
         state = self.states[k]
@@ -351,7 +352,7 @@ class IslandRun:
             after_s = (at_ms - state.began_ms) / 1_000
             self._tell(
                 IncidentKind.ISLAND_FORMED, k, at_ms,
-                f"{len(changed.on)} loads on after {after_s:.1f} s",
+                f"{counted_loads(len(changed.on))} on after {after_s:.1f} s",
             )  # fmt: skip
         self.states[k] = changed
 

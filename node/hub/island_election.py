@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from node.bus.messages import ElectionNotice, Message, election_topic
 from node.bus.radio import RadioBus
 from node.controller import election
-from node.controller.election import Kind, Member, Step
+from node.controller.control_plan import ControlPlan
+from node.controller.election import Kind, Member, Role, Step
+from node.controller.microgrid import BoolArray, Microgrid, MicrogridState
 
 # Nobody waits longer: then the island stays without a leader, and its devices in their safe state.
 PATIENCE_MS = 10_000
@@ -34,6 +38,11 @@ class Elected:
     sent: int
     lost: int
 
+    @property
+    def told(self) -> str:
+        """How it went, for people."""
+        return f"{self.took_ms} ms, {self.sent} messages, {self.lost} lost"
+
 
 class _Agent:
     """One member on the bus."""
@@ -56,6 +65,9 @@ class _Agent:
         if self.state.due_ms <= self._bus.now_ms:
             self._take(election.ticked(self.state, self._bus.now_ms))
 
+    def resign(self) -> None:
+        self._take(election.resigned(self.state, self._bus.now_ms))
+
     def _take(self, step: Step) -> None:
         self.state, sent = step
         for one in sent:
@@ -65,6 +77,21 @@ class _Agent:
             self._bus.publish(election_topic(self._node, one.receiver), notice)
 
 
+def able_members(grid: Microgrid, plan: ControlPlan, is_healthy: BoolArray) -> frozenset[int]:
+    """Return the accounts that can form an island: those with a healthy storage."""
+    accounts = plan.account_of_device[grid.storages[is_healthy[grid.storages]]]
+    return frozenset(grid.members[grid.is_candidate & np.isin(grid.members, accounts)].tolist())
+
+
+def hold_election(
+    grid: Microgrid, state: MicrogridState, able: frozenset[int], at_ms: int, *, is_resigning: bool = False
+) -> Elected:
+    """Let a microgrid elect its leader at a moment; if the present one resigns, it hands over first."""
+    resigning = (state.leader, state.term) if is_resigning else None
+    seed = grid.seed * 1_000_003 + at_ms
+    return elect(grid.name, tuple(grid.members.tolist()), able, state.terms, seed, grid.loss_pu, resigning)
+
+
 def elect(
     node: str,
     members: tuple[int, ...],
@@ -72,6 +99,7 @@ def elect(
     terms: tuple[int, ...],
     seed: int,
     loss_pu: float,
+    resigning: tuple[int, int] | None = None,
 ) -> Elected:
     """Let the members of a component elect, until one of them commands.
 
@@ -83,6 +111,8 @@ def elect(
         Those that can form an island: the others only vote.
     terms : tuple of int
         What earlier elections left, in the order of the members; empty before any.
+    resigning : (member, term) or None
+        Who leads them and hands over now, because it can form no island any longer.
     """
     bus = RadioBus(seed, loss_pu)
     component = frozenset(members)
@@ -91,7 +121,10 @@ def elect(
         state = election.member(row, seed, component, 0, standby=row not in candidates)
         if terms:
             state = replace(state, term=terms[k], voted=terms[k])
-        agents.append(_Agent(node, state, bus))
+        agents.append(_Agent(node, state if resigning is None else _led(state, *resigning), bus))
+    for agent in agents:
+        if agent.state.role is Role.LEADER:
+            agent.resign()
     while bus.now_ms < PATIENCE_MS:
         due = [agent.state.due_ms for agent in agents]
         arrives = bus.next_ms()
@@ -103,6 +136,14 @@ def elect(
             (leader,) = leading
             return _result(agents, leader.row, leader.term, bus)
     return _result(agents, -1, 0, bus)
+
+
+def _led(state: Member, leader: int, term: int) -> Member:
+    """Return a member as a leader's newest heartbeat left it."""
+    if state.row == leader:
+        return replace(state, role=Role.LEADER, leader=leader, term=term)
+    heartbeat = election.Message(Kind.HEARTBEAT, leader, state.row, term, state.component)
+    return election.received(state, heartbeat, 0)[0]
 
 
 def _result(agents: list[_Agent], leader: int, term: int, bus: RadioBus) -> Elected:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from node.controller.microgrid import Phase
+from devices.state import FleetInputs
+from node.controller.microgrid import Microgrid, Phase
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +23,18 @@ class IslandAhead:
 
     demand_w: FloatArray
     sun_w: FloatArray
+
+
+def expected(
+    ahead: IslandAhead | None, grid: Microgrid, inputs: FleetInputs
+) -> tuple[FloatArray, FloatArray]:
+    """Return demand by load, (n_loads, n_slots), and sun by slot, (n_slots,): measured now, forecast later."""
+    demand_w = inputs.load_demand_w[grid.loads][:, None]
+    sun_w = np.array([inputs.solar_available_w[grid.suns].sum()])
+    if ahead is None:
+        return demand_w, sun_w
+    later_w = ahead.demand_w[grid.loads, 1:]
+    return np.hstack((demand_w, later_w)), np.r_[sun_w, ahead.sun_w[grid.suns, 1:].sum(axis=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +86,8 @@ class IslandOutcome:
     served_wh: FloatArray
     usable_wh: float
     samples: tuple[IslandSample, ...]
+
+
+def counted_loads(n: int) -> str:
+    """Return a number of loads in words for people."""
+    return "1 load" if n == 1 else f"{n} loads"

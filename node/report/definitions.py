@@ -1,12 +1,17 @@
-"""What the figures of a summary mean, with their formulas: shown in the report and on the page."""
+"""What the figures of a summary mean, with their formulas: shown in the report and on the page.
+
+What every community has comes first, what only some scenarios have last.
+"""
 
 from collections.abc import Mapping
 
+from node.report.borrowed import DEFINITIONS as BORROWED_DEFINITIONS
+from node.report.generators import DEFINITIONS as GENERATOR_DEFINITIONS
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
 from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
 from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
 
-DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **TIMESLOT_DEFINITIONS} | {
+DEFINITIONS: Mapping[str, str] = {
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
     "everything that left it or was used (loads, driving, export, stored, losses). gap = sources - sinks.",
     "Self-sufficiency": "(own generation used at once + own generation used later through storage) / load.",
@@ -25,10 +30,6 @@ DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **TIMESLOT_DEFINITIONS} | 
     "storages hold at the end beyond the reference: it is paid for and not counted as a saving.",
     "Jain index of savings": "(sum x)^2 / (n sum x^2) over the signed savings x of all n members: 1 if all "
     "save the same.",
-    "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
-    "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
-    "reference keeps its supply: on a day with an outage a saving says little.",
-    **VOLTAGE_DEFINITIONS,
     "Gains from trade": "sum of bought x limit - sold x limit over all fills, and who has them: buyers limit - price - "
     "fee, sellers price - fee - limit, the operator its fee, the grid account rent and grid fees. The best possible is "
     "a bound that no exchange of the same orders can exceed: at any prices, what all would gain by trading freely at "
@@ -43,4 +44,12 @@ DEFINITIONS: Mapping[str, str] = {**RACK_DEFINITIONS, **TIMESLOT_DEFINITIONS} | 
     "node of the network anyway, and without any change to fills or prices.",
     "Imbalance share": "sum |imbalance| / (sum |imbalance| + 2 x bought).",
     "Gas per fill": "Gas of all settlement chunks, readings included, divided by the number of fills.",
+    "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
+    "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
+    "reference keeps its supply: on a day with an outage a saving says little.",
+    **RACK_DEFINITIONS,
+    **BORROWED_DEFINITIONS,
+    **GENERATOR_DEFINITIONS,
+    **TIMESLOT_DEFINITIONS,
+    **VOLTAGE_DEFINITIONS,
 }

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -88,7 +89,10 @@ def anvil(chain_id: int, timestamp_s: int) -> Iterator[str]:
     command += ["--timestamp", str(timestamp_s), "--hardfork", "prague", "--no-mining", "--order", "fifo"]
     command += ["--gas-limit", "1000000000", "--base-fee", "0", "--gas-price", "0", "--accounts", "1"]
     command += ["--disable-min-priority-fee"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # npm starts the server as a child of its own: they are ended together, as one group.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     assert process.stdout is not None
     try:
         said = []
@@ -100,6 +104,6 @@ def anvil(chain_id: int, timestamp_s: int) -> Iterator[str]:
             pytest.fail(f"anvil did not start: {''.join(said)}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
         process.wait()

@@ -14,6 +14,17 @@ from node.simulation import Simulation
 from tests.simulation.auditing import Audit, frame, replayed
 
 CORNER = Path(__file__).parents[1] / "data" / "scenarios" / "corner.yaml"
+FIGURES = "figures"  # the property under which a test notes what a long run should print
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the long tests counted: a run that only says "passed" could have looked at nothing."""
+    passed = terminalreporter.stats.get("passed", [])
+    found = [text for report in passed for name, text in report.user_properties if name == FIGURES]
+    if found:
+        terminalreporter.section("figures")
+        for text in sorted(found):
+            terminalreporter.line(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class Network:
             before = self.crashed.pop(row)
             self._take(row, (election.restarted(before, self.component_of(row), self.now_ms), ()))
 
+    def resign(self, row):
+        """Let a leader say that it can form no island any longer."""
+        self._take(row, election.resigned(self.members[row], self.now_ms))
+
     def run(self, until_ms, *, stop=None):
         """Let events happen up to a moment, or until `stop()` says so; return the moment."""
         while self.queue and self.queue[0][0] <= until_ms:
@@ -112,7 +116,11 @@ class Network:
         return [row for row, one in self.members.items() if one.leads(self.now_ms)]
 
     def check(self):
-        """No two leaders in one term, ever; and no two that command one component, but for a healing's moment."""
+        """No two leaders in one term, ever, and no two that command one component and know of it.
+
+        At the moment in which lines close two components have one leader each, and each goes on until it has noticed:
+        no message can be faster than that.
+        """
         for row, one in self.members.items():
             if one.role is Role.LEADER:
                 assert self.led.setdefault(one.term, row) == row, f"two leaders in term {one.term}"
@@ -121,6 +129,8 @@ class Network:
             here = [row for row in commanding if row in component]
             if here:
                 self.first_command_ms.setdefault(component, self.now_ms)
+            knowing = [row for row in here if self.members[row].component == component]
+            assert len(knowing) <= 1, f"{knowing} command {sorted(component)} and know of it"
             if len(here) > 1:
                 assert self.now_ms <= self.merged_ms + election.SETTLE_MS, (
                     f"{here} command {sorted(component)}"

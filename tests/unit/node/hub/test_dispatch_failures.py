@@ -86,3 +86,37 @@ def test_a_dead_controller_is_replaced_within_a_second_and_the_old_one_is_fenced
     late = setpoints(np.array([battery]), np.array([0.0]), 10**6, START_S, START_S + 10**6, fence=0)
     _, verdict = receive(c.params, c.world.fleet, late, START_S + 900.0)
     assert verdict.tolist() == [Verdict.FENCED]
+
+
+def sunny_street(lends):
+    return Community(
+        [battery_home("-a", initial_pu=0.5), battery_home("-b", initial_pu=0.4), [fixed_load("load-c")]],
+        lends=lends,
+    )
+
+
+@pytest.mark.parametrize("lends", [False, True])
+@pytest.mark.parametrize("sun", [0.5, 1.0, 2.5, 6.0])
+def test_an_island_with_sun_settles_and_serves_its_loads(lends, sun):
+    """Storages that take the surplus ramp up; grants once fell to nothing every few periods meanwhile."""
+    c = sunny_street(lends)
+    powers = {
+        "sun-a": 2_000.0 * sun,
+        "sun-b": 1_000.0 * sun,
+        "load-a": 900.0,
+        "load-b": 301.5,
+        "load-c": 600.0,
+    }
+    outcome = c.run(c.inputs(**powers), disturbances=[SupplyFailure(0, START_S + 100, START_S + 900)])
+    assert outcome.n_periods < 200, "it comes to rest"
+    flows = c.world.fleet.p_w
+    assert flows.sum() == pytest.approx(0.0, abs=1e-3), "nothing flows through the failed node"
+    if lends or sun >= 1.0:
+        assert outcome.unserved_wh_by_class.sum() <= 2.0, "but for storages that ramp up in the first second"
+    if lends and sun > 1.0:
+        assert flows[c.row("battery-a")] < -100.0 and flows[c.row("battery-b")] < -100.0
+        assert (
+            outcome.curtailed_wh_by_class.sum() <= (0.05 if sun < 3.0 else 0.6) * 3_000.0 * sun * 800 / 3_600
+        )
+    if not lends and sun > 1.0:
+        assert Reason.SUPPLY_FAILURE in c.reasons(outcome, "sun-a")

@@ -16,14 +16,14 @@ from node.controller.reasons import Reason
 from node.hub.dispatch import Dispatch
 from node.hub.dispatch_records import IncidentKind, IntervalInputs, Schedule, SupplyFailure
 from node.hub.dispatch_state import BadWorld, world_from_bytes
-from node.hub.island_records import IslandAhead
+from node.hub.island_records import IslandAhead, counted_loads
 from tests.unit.node.hub.small_plant import INTERVAL, START_S, Community
 
 
 class Street(Community):
     """Two homes behind a switch: one with battery and roof, one without; each with a critical and a low load."""
 
-    def __init__(self, initial_pu=0.8, capacity_wh=10_000.0):
+    def __init__(self, initial_pu=0.8, capacity_wh=10_000.0, has_second_battery=False):
         homes = [
             [
                 fixed_load("critical-a", priority=Priority.CRITICAL),
@@ -36,6 +36,8 @@ class Street(Community):
                 fixed_load("low-b", priority=Priority.LOW),
             ],
         ]
+        if has_second_battery:
+            homes[1].append(home_battery("battery-b", capacity_wh=capacity_wh, initial_pu=initial_pu))
         super().__init__(homes)
         connections = np.arange(1, self.n_accounts + 1)
         self.dispatch = Dispatch(
@@ -177,6 +179,24 @@ def test_where_nobody_can_form_an_island_it_stays_dark_and_closes_onto_a_dead_bu
     assert not c.state.is_cut
 
 
+def test_a_leader_whose_storage_becomes_unhealthy_hands_over_and_the_island_lives_on():
+    c = Street(has_second_battery=True)
+    c.live(c.wants(), (100, 1e6))
+    first = c.state
+    healthy = np.ones(c.params.n_devices, bool)
+    healthy[c.row("battery-a" if first.leader == 0 else "battery-b")] = False
+    outcome = c.live(c.wants(), (100, 1e6), is_healthy=healthy)
+    assert c.state.phase is Phase.ISLANDED and c.state.leader == 1 - first.leader
+    assert c.state.term > first.term
+    (told,) = [one for one in outcome.incidents if one.kind is IncidentKind.LEADER_ELECTED]
+    assert f"account {first.leader} handed over: its storage is unhealthy" in told.subject
+    assert told.at_s - (START_S + 900) <= 2.0
+    # The other battery carries what this one did after one control period.
+    assert outcome.unserved_wh_by_class.sum() <= 1_600 * 0.1 / 3_600
+    again = c.live(c.wants(), (100, 1e6), is_healthy=healthy)
+    assert IncidentKind.LEADER_ELECTED not in kinds(again), "once is enough"
+
+
 def test_from_its_bytes_the_world_goes_on_as_it_would_have():
     """In the middle of an outage, with an open switch, a leader and terms."""
     c, again = Street(initial_pu=0.3), Street(initial_pu=0.3)
@@ -192,6 +212,10 @@ def test_from_its_bytes_the_world_goes_on_as_it_would_have():
     assert [one.islands[0].samples for one in outcomes[:2]] == [
         one.islands[0].samples for one in outcomes[2:]
     ]
+
+
+def test_one_load_is_told_as_one():
+    assert [counted_loads(n) for n in (0, 1, 2)] == ["0 loads", "1 load", "2 loads"]
 
 
 def test_states_that_are_none_are_refused():

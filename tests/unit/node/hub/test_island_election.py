@@ -30,6 +30,15 @@ def test_terms_outlive_an_election():
     assert second.term > first.term
 
 
+def test_a_leader_that_resigns_is_succeeded_by_another_candidate():
+    for seed in range(60):
+        first = elect("street", MEMBERS, frozenset({1, 4}), (), seed, 0.3)
+        left = frozenset({1, 4}) - {first.leader}
+        second = elect("street", MEMBERS, left, first.terms, seed + 1_000, 0.3, (first.leader, first.term))
+        assert {second.leader} == left and second.term > first.term
+        assert second.took_ms <= 2_000
+
+
 def test_without_a_candidate_nobody_is_elected():
     found = elect("street", MEMBERS, frozenset(), (), 1, 0.3)
     assert (found.leader, found.term) == (-1, 0) and found.took_ms >= PATIENCE_MS
