@@ -36,7 +36,7 @@ N_LARGE: Final = 100_000
 N_LIVE: Final = 1_000
 ALLOCATIONS: Final = 200
 STEPS: Final = 50
-LIVE_TICKS: Final = 200  # of each kind: 40 s in all
+LIVE_TICKS: Final = 400  # of each kind: 40 s in all; 40 of the periods have new inputs
 PERIOD_S: Final = PERIOD_MS / 1_000
 INTERVAL_S: Final = 900
 
