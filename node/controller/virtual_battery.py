@@ -152,7 +152,7 @@ def concentrate(
     is_up = total_w[group] > 0
     limit = np.where(is_up, p_max_w, -p_min_w)
     step = np.floor(soc_pu * SOC_STEPS)
-    rank = np.lexsort((np.arange(group.size), ~is_running, np.where(is_up, -step, step), group))
+    rank = np.lexsort((~is_running, np.where(is_up, -step, step), group))
     g, cap = group[rank], limit[rank]
     need = np.abs(total_w)[g]
     first = np.searchsorted(g, g)
