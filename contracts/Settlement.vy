@@ -23,6 +23,8 @@
          6. Readings of an account are consecutive. imbalance = register - last register - position, at the
             zone's tariff of that interval; a tariff table is published once, signed by the oracle.
          7. Nobody trades in debt, nor more than MAX_UNREAD intervals ahead of its readings.
+         8. Whatever changes an account says so in an event, so it can be followed whoever calls; a chunk's
+            event says which chunk it was.
 
          Round word, from the top:  interval(24) | round(8) | hash of its prices(224)
          Carry word, from the top:  hash of the sell, or buy, filled last(208) | how much of it is filled(48)
@@ -84,6 +86,10 @@ event ChunkSettled:
 event TariffsPublished:
     interval: indexed(uint256)
     tariffs: DynArray[Tariff, registry.MAX_ZONES]
+
+event ReadingsBroughtIn:   # outside a chunk: whoever calls through a contract leaves no calldata to follow
+    interval: indexed(uint256)
+    readings: DynArray[Reading, MAX_FILLS]
 
 event Substituted:
     account: indexed(uint256)
@@ -273,6 +279,7 @@ def read(interval: uint256, tariffs: DynArray[Tariff, registry.MAX_ZONES], readi
         zone: uint256 = (key >> registry.ZONE_AT) & registry.BITS8
         assert zone < len(tariffs), "settlement: zone"
         self._read(x, interval, key & registry.BITS40, tariffs[zone])
+    log ReadingsBroughtIn(interval=interval, readings=readings)
 
 @internal
 @view

@@ -61,6 +61,9 @@ event Owed:
     account: indexed(uint256)
     owed: int256
 
+event Collected:
+    account: indexed(uint256)
+
 TOKEN: public(immutable(IERC20))
 LENGTH: public(immutable(uint256))       # seconds per interval
 NOTICE: public(immutable(uint256))       # intervals the auction may run ahead
@@ -209,6 +212,7 @@ def _collect(account: uint256):
 def collect(account: uint256):
     """Have what is owed paid, either way, as far as the debtor's balance goes."""
     self._collect(account)
+    log Collected(account=account)
 
 # ---------------------------------------------------------------- in and out
 

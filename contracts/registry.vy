@@ -157,6 +157,7 @@ def set_agent(account: uint256, agent: address):
     self.previous_keys[account] = word
     epoch: uint256 = ((word >> EPOCH_AT) & BITS24) + 1
     since = ledger.now() + 1 + ledger.NOTICE
+    ledger.end(since)   # it fits its field
     site: uint256 = word & (2**SINCE_AT - 1)
     self._set_key(account, (convert(agent, uint256) << AGENT_AT) | (epoch << EPOCH_AT) | (since << SINCE_AT) | site)
 
@@ -182,6 +183,7 @@ def install(account: uint256, meter: address, register: int256, zone: uint256, c
     self._set_key(account, self.keys[account] | (zone << ZONE_AT) | capacity)
     a: ledger.Account = ledger.load(account)
     a.read = ledger.now()
+    ledger.end(a.read)
     a.register = register
     ledger.store(account, a)
     log MeterChanged(account=account, meter=meter, offset=register, first=a.read + 1)
@@ -206,6 +208,7 @@ def replace_meter(account: uint256, meter: address, offset: int256):
     # one that is due awaits its first reading
     assert word >> NEXT_AT > ledger.now(), "registry: pending"
     first: uint256 = ledger.now() + 1 + ledger.EXIT_DELAY // ledger.LENGTH
+    ledger.end(first)
     self.meters[account] = (word & (2**NEXT_AT - 1)) | (first << NEXT_AT)
     self.next_meters[account] = NextMeter(meter=meter, offset=offset)
     log MeterChanged(account=account, meter=meter, offset=offset, first=first)
@@ -229,6 +232,7 @@ def curtail(account: uint256, interval: uint256, quantity: uint256, r: uint256, 
     word: uint256 = self.meters[account]
     assert word != 0, "registry: account"
     assert quantity > 0 and quantity <= MAX_CAPACITY, "registry: quantity"
+    ledger.end(interval)
     assert interval <= ledger.now() + ledger.NOTICE, "registry: notice"
     assert self.curtailed[account][interval] == 0, "registry: curtailed"
     assert interval > ledger.load(account).read, "registry: read"

@@ -3,7 +3,7 @@
 | kind | terminal | books |
 |---|---|---|
 | load | -served | sink = served; the rest of the demand is unserved |
-| solar, generator | generated | source = generated; the rest of what is available is curtailed |
+| solar, generator | generated (while there is fuel) | source = generated; the rest of what is available is curtailed |
 | storage | follows the setpoint as far as ratings and energy allow | -stored_delta = terminal + loss |
 | absent vehicle | 0 | driving: sink, from its battery |
 | port of a tie | its setpoint | received: source, handed over: sink |
@@ -21,6 +21,7 @@ import numpy as np
 
 from devices.arrays import BoolArray, FloatArray, Rows
 from devices.errors import BadInput
+from devices.generator import burn, sustained_w
 from devices.kinetic import FLYWHEEL_RAMP_TIME_S, ramped, restoring_w
 from devices.load import deferred_after_wh, thermostatic_demand_w, thermostatic_power_w, zip_power_w
 from devices.parameters import FleetParameters
@@ -66,9 +67,10 @@ def step(
     flows = StepFlows(*np.zeros((8, n)))
     deferred = _step_loads(params, state, inputs, setpoint_w, dt_s, flows)
     _step_solar(params, inputs, setpoint_w, dt_s, flows)
+    fuel = _step_generators(params, state, inputs, dt_s, flows)
     _step_ports(params, setpoint_w, dt_s, flows)
     p_w = flows.terminal_wh * (SECONDS_PER_HOUR / dt_s)
-    changed = replace(state, p_w=p_w, deferred_wh=deferred)
+    changed = replace(state, p_w=p_w, deferred_wh=deferred, fuel_wh=fuel)
     return _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows), flows
 
 
@@ -152,6 +154,20 @@ def _step_solar(
     flows.source_wh[rows] = generated * dt_h
     flows.terminal_wh[rows] = flows.source_wh[rows]
     flows.curtailed_wh[rows] = (available - generated) * dt_h
+
+
+def _step_generators(
+    params: FleetParameters, state: FleetState, inputs: FleetInputs, dt_s: float, flows: StepFlows
+) -> FloatArray:
+    """Burn the fuel of what generators give; an empty tank gives nothing. The heat is no part of the books."""
+    rows = params.generator_rows
+    if rows.size == 0:
+        return state.fuel_wh
+    is_running = inputs.is_present[rows] & (inputs.solar_available_w[rows] > 0.0)
+    asked_w = flows.source_wh[rows] * (SECONDS_PER_HOUR / dt_s)
+    generated_wh, left_wh = burn(asked_w, is_running, state.fuel_wh[rows], params.p_max_w[rows], dt_s)
+    flows.source_wh[rows] = flows.terminal_wh[rows] = generated_wh
+    return _with(state.fuel_wh, rows, left_wh)
 
 
 def _step_ports(params: FleetParameters, setpoint_w: FloatArray, dt_s: float, flows: StepFlows) -> None:
@@ -347,9 +363,9 @@ def deliverable_w(
     Returns
     -------
     (p_min_w, p_max_w) : (n,) float64 each
-        Loads: (-demand, 0). Solar: (0, available). Storages: from energy, reserve, ratings, temperature and
-        losses, without the ramp; a kinetic module promises its flywheel's power only (the bank is for
-        surges).
+        Loads: (-demand, 0). Solar: (0, available), generators as far as their fuel goes. Storages: from energy,
+        reserve, ratings, temperature and losses, without the ramp; a kinetic module promises its flywheel's power
+        only (the bank is for surges).
 
     Notes
     -----
@@ -362,6 +378,10 @@ def deliverable_w(
     high = np.zeros(params.n_devices)
     low[params.load_rows] = -inputs.load_demand_w[params.load_rows]
     high[params.solar_rows] = inputs.solar_available_w[params.solar_rows]
+    tanks = params.generator_rows
+    if tanks.size:
+        held_w = sustained_w(state.fuel_wh[tanks], params.p_max_w[tanks], horizon_s)
+        high[tanks] = np.minimum(high[tanks], held_w)
     units: StorageUnits = params.units
     if units.table.size:
         unit_state = _unit_state(params, state)

@@ -32,12 +32,14 @@ class FleetParameters:
     capacity_wh, floor_wh : (n,) float64
         Of the main storage; 0 without.
     initial_wh, buffer_initial_wh : (n,) float64
+    initial_fuel_wh : (n,) float64
+        In generators' tanks; inf: it never ends.
     p_charge_max_w, p_discharge_max_w : (n,) float64
         Terminal limits of storages; loads: (inf, 0), sources: (0, inf), ports: (0, 0).
     low_threshold_pu, high_threshold_pu, ramp_w_per_s, safe_p_w : (n,) float64
     impedance_share, current_share, thermal_time_s, recovery_time_s, p_max_w : (n,) float64
     storage_rows, load_rows, solar_rows, port_rows, kinetic_rows : rows of the kinds; solar_rows: all sources
-    vehicle_rows : (k,) int64
+    vehicle_rows, generator_rows : (k,) int64
     kinetic_in_storage, vehicle_in_storage : (k,) int64
         Places of those devices among the storages.
     units, buffers : StorageUnits
@@ -56,6 +58,7 @@ class FleetParameters:
     floor_wh: FloatArray
     initial_wh: FloatArray
     buffer_initial_wh: FloatArray
+    initial_fuel_wh: FloatArray
     p_charge_max_w: FloatArray
     p_discharge_max_w: FloatArray
     low_threshold_pu: FloatArray
@@ -73,6 +76,7 @@ class FleetParameters:
     port_rows: Rows
     kinetic_rows: Rows
     vehicle_rows: IntArray
+    generator_rows: IntArray
     vehicle_in_storage: IntArray
     kinetic_in_storage: IntArray
     units: StorageUnits
@@ -158,6 +162,7 @@ def build_fleet(
         floor_wh=of_storage("floor_wh"),
         initial_wh=np.asarray([_initial_wh(s) for s in specs], dtype=np.float64),
         buffer_initial_wh=np.asarray([_buffer_initial_wh(s) for s in specs], dtype=np.float64),
+        initial_fuel_wh=np.asarray([_initial_fuel_wh(s) for s in specs], dtype=np.float64),
         p_charge_max_w=of_storage("p_charge_max_w", load=np.inf),
         p_discharge_max_w=of_storage("p_discharge_max_w", solar=np.inf),
         low_threshold_pu=of("low_threshold_pu"),
@@ -175,6 +180,7 @@ def build_fleet(
         port_rows=rows_where(is_port),
         kinetic_rows=rows_where(is_kinetic),
         vehicle_rows=np.flatnonzero(kind == Kind.VEHICLE),
+        generator_rows=np.flatnonzero(kind == Kind.GENERATOR),
         vehicle_in_storage=np.flatnonzero(kind[is_storage] == Kind.VEHICLE),
         kinetic_in_storage=np.flatnonzero(is_kinetic[is_storage]),
         units=_units([u for u in main if u is not None]),
@@ -212,3 +218,9 @@ def _initial_wh(spec: DeviceSpec) -> float:
 
 def _buffer_initial_wh(spec: DeviceSpec) -> float:
     return 0.0 if spec.buffer is None else BUFFER_TARGET_PU * spec.buffer.capacity_wh
+
+
+def _initial_fuel_wh(spec: DeviceSpec) -> float:
+    if spec.kind is not Kind.GENERATOR:
+        return 0.0
+    return np.inf if spec.fuel_wh is None else spec.fuel_wh

@@ -129,7 +129,9 @@ class DeviceSpec:
         ZIP shares of a load; the rest is constant power.
     thermal_time_s, recovery_time_s, p_max_w : float
         Of a thermostatic load: how fast a deferred need decays by itself, how fast it is caught up, and the
-        largest power while doing so.
+        largest power while doing so. `p_max_w` is a generator's rating, too.
+    fuel_wh : float or None
+        What is in a generator's tank, refused for others; None: it never ends.
     """
 
     name: str
@@ -149,6 +151,7 @@ class DeviceSpec:
     thermal_time_s: float = math.inf
     recovery_time_s: float = 3600.0
     p_max_w: float = math.inf
+    fuel_wh: float | None = None
 
     def __post_init__(self) -> None:
         self._check_storage()
@@ -165,6 +168,14 @@ class DeviceSpec:
         )
         for name in ("thermal_time_s", "recovery_time_s", "p_max_w"):
             self._require(name, getattr(self, name) > 0.0, "> 0", getattr(self, name))
+        is_generator = self.kind is Kind.GENERATOR
+        self._require(
+            "p_max_w", not is_generator or self.p_max_w < math.inf, "a generator's rating", self.p_max_w
+        )
+        if self.fuel_wh is not None:
+            self._require(
+                "fuel_wh", is_generator and self.fuel_wh > 0.0, "> 0 Wh, of generators", self.fuel_wh
+            )
 
     def _check_storage(self) -> None:
         is_storage = self.kind in STORAGE_KINDS

@@ -21,6 +21,7 @@ class FleetState:
     ----------
     energy_wh : stored energy of the main storage, counted from 0 V or standstill
     buffer_wh : of a kinetic module's supercapacitor bank
+    fuel_wh : in a generator's tank
     p_w : power at the terminal at the end of the last step, W, > 0 injects
     main_p_w : the part of it that a kinetic module's flywheel carries; otherwise equal to `p_w` of storages
     temp_c : temperature of the main storage, °C
@@ -40,6 +41,7 @@ class FleetState:
 
     energy_wh: FloatArray
     buffer_wh: FloatArray
+    fuel_wh: FloatArray
     p_w: FloatArray
     main_p_w: FloatArray
     temp_c: FloatArray
@@ -95,6 +97,7 @@ def initial_state(params: FleetParameters, temp_c: float = AMBIENT_C) -> FleetSt
     return FleetState(
         energy_wh=params.initial_wh.copy(),
         buffer_wh=params.buffer_initial_wh.copy(),
+        fuel_wh=params.initial_fuel_wh.copy(),
         p_w=full(0.0),
         main_p_w=full(0.0),
         temp_c=full(temp_c),

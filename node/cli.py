@@ -122,13 +122,14 @@ def _refuse_store(store: str, data: Path | None) -> None:
 def replay(data: Annotated[Path, typer.Argument(help="a data folder of a run")]) -> None:
     """Clear every stored round again from the stored orders and compare it with the record, to the unit."""
     from node.hub.replaying import replay as clear_again
-    from node.store import location
+    from node.store import layout, location
     from node.store.unit_of_work import Store
 
     if not location.is_in(data / "state"):
         fail(f"{data} holds no run: there is no {data / 'state' / location.FILE}", EXIT_USAGE)
     try:
         store = Store(location.url_in(data / "state"))
+        layout.check(store)
         with store.read() as connection:
             n_rounds, difference = clear_again(connection)
         store.close()

@@ -8,6 +8,7 @@ import numpy as np
 
 from market.chunks import Tariff
 from market.metering import Registers
+from market.timeslot_runs import TimeslotTerms
 from market.timeslots import TimeslotSchedule
 from node.agent.device_node import AgentFleet, AgentKeys
 from node.audit.publishing import Frame, Publisher, network_of
@@ -21,9 +22,9 @@ from node.chain.typed_data import Domain
 from node.chain.watcher import Watcher
 from node.clock import VirtualClock
 from node.controller.network import CapacityTree
-from node.controller.timeslots import TimeslotTerms
 from node.data_folder import FIRST_ACCOUNT, State, open_or_found
 from node.founding import ROLE_NAMES, Keyring
+from node.hub.carried_readings import CarriedReadings
 from node.hub.clearing import Clearing
 from node.hub.dispatch import Dispatch
 from node.hub.flexibility import Flexibility, SplitDesk, planned_events
@@ -70,6 +71,7 @@ class Community:
     trading: Trading
     clearing: Clearing
     metering: Metering
+    carried_readings: CarriedReadings
     late_readings: LateReadings
     dispatch: Dispatch
     agents: AgentFleet
@@ -150,7 +152,7 @@ def _wire(
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment))
+        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment), makes_blocks=True)
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)
@@ -259,6 +261,7 @@ def _wire(
         trading=trading,
         clearing=clearing,
         metering=Metering(domain, registry, clock, curtailer.address, is_signed=is_signed),
+        carried_readings=CarriedReadings(registry),
         late_readings=LateReadings(
             domain,
             registry,

@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 from sqlalchemy import insert, select
 
+from node.chain.abi import ContractError
 from node.chain.contracts import (
     Deployment,
     cache_folder,
     compile_contracts,
     load_address_book,
     save_address_book,
+    verify,
 )
 from node.chain.embedded import EmbeddedChain, Genesis
 from node.errors import Permanent
@@ -36,6 +38,7 @@ from node.scenario.wishes import can_sell_from, member_of
 from node.scenario.wishes import groups as group_names
 from node.scenario.zones import price_zones, zone_of_participants
 from node.store import (  # noqa: F401  (tables register themselves)
+    layout,
     location,
     tables_chain,
     tables_devices,
@@ -57,7 +60,7 @@ FIRST_ACCOUNT = 2  # after GRID and FEES
 
 
 class WrongCommunity(Permanent):
-    """The data folder belongs to another scenario or seed."""
+    """The data folder belongs to another scenario or seed, or to other contracts."""
 
 
 class State(NamedTuple):
@@ -89,7 +92,9 @@ def open_or_found(
     Raises
     ------
     WrongCommunity
-        If the folder belongs to another scenario or seed.
+        If the folder belongs to another scenario, seed or version of the contracts.
+    StoreTooNew
+        If a newer version of the program wrote the store.
     StoreUnwritable, ChainLocked, WrongChain
         As store and chain say.
     """
@@ -102,14 +107,21 @@ def open_or_found(
         raise WrongCommunity(f"the data folder's database is {location.url_in(folder)}, not {store_url}")
     # A study may lose its last intervals with the machine's power, not with its process: it need not wait for the disk.
     store = Store(location.url_in(folder), synchronous="FULL" if scenario.study.chain else "NORMAL")
+    chain = None
     try:
         _check_belongs(store, scenario)
         if not scenario.study.chain:
+            layout.bring_up_to_date(store)
             return State(store, None, None)
         deployment = load_address_book(folder / "contracts.json")
-        return State(store, EmbeddedChain(folder / "chain.sqlite"), deployment)
+        chain = EmbeddedChain(folder / "chain.sqlite")
+        _check_contracts(
+            chain, deployment
+        )  # first: a store that this version cannot go on with is left as it is
+        layout.bring_up_to_date(store)
+        return State(store, chain, deployment)
     except BaseException:
-        store.close()
+        State(store, chain, None).close()
         raise
 
 
@@ -182,6 +194,7 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
         facts = {"scenario": fingerprint(scenario), "name": scenario.name, "seed": str(scenario.seed)}
         facts[FEE] = str(scenario.market.fee_micro_per_kwh)
         connection.execute(insert(meta), [{"key": k, "value": v} for k, v in facts.items()])
+        layout.number(connection)
         connection.execute(
             insert(participants),
             [
@@ -239,6 +252,23 @@ def _record(store: Store, scenario: Scenario, plant: Plant, keys: Keyring) -> No
                 for row, name in enumerate(topology.ids)
             ],
         )
+
+
+def _check_contracts(chain: EmbeddedChain, deployment: Deployment) -> None:
+    """Make sure that the contracts on chain are those of this version.
+
+    Raises
+    ------
+    WrongCommunity
+        If not: contracts are never changed, a new version of them is a new community to which members move.
+    """
+    try:
+        verify(chain, compile_contracts(cache_folder()), deployment)
+    except ContractError as error:
+        raise WrongCommunity(
+            f"{error}: the data folder belongs to another version of the program; go on with that one, or found "
+            "anew in another --data folder"
+        ) from error
 
 
 def _check_belongs(store: Store, scenario: Scenario) -> None:

@@ -291,6 +291,8 @@ class Simulation:
         with self.times.of("store"), community.store.begin() as connection:
             tariffs = self._record_tariff(connection, interval, outcome)
             community.metering.curtail(connection, notices)
+            end_s = int(community.scenario.grid.end_s(interval))
+            community.carried_readings.take_over(connection, interval, end_s)
             community.metering.read(connection, interval, readings)
             community.late_readings.bring_in(connection, interval)
             device_records.record(

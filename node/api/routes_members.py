@@ -18,7 +18,15 @@ from node.api.problems import NotFound, Problem
 from node.chain.keys import checksum
 from node.store.tables_chain import chain_accounts
 from node.store.tables_devices import reference_intervals
-from node.store.tables_market import accounts, fills, imbalances, participants, substitutes, tariffs
+from node.store.tables_market import (
+    accounts,
+    carried_readings,
+    fills,
+    imbalances,
+    participants,
+    substitutes,
+    tariffs,
+)
 
 router = APIRouter(prefix="/v1", tags=["members"])
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
@@ -180,6 +188,15 @@ class _Lines:
                 )
             )
         }
+        self._carried = set(
+            db.execute(
+                select(carried_readings.c.interval).where(
+                    carried_readings.c.account == account,
+                    carried_readings.c.interval >= low,
+                    carried_readings.c.interval <= high,
+                )
+            ).scalars()
+        )
         self._tariff = {
             row.interval: row
             for row in db.execute(
@@ -244,6 +261,8 @@ class _Lines:
             )
         if t in self._substituted:
             parts.append(f"the registrar signed for the meter: {self._substituted[t].in_words}")
+        elif t in self._carried:
+            parts.append("its reading was brought in on chain past the hub, which took it over")
         return "; ".join(parts) or "nothing traded, nothing missing"
 
 

@@ -53,7 +53,7 @@ def _device(here: Here, db: Db, row: Row[Any]) -> schemas.Device:
     ).one_or_none()
     parameters = json.loads(row.parameters)
     hours = here.community.scenario.interval_s / SECONDS_PER_HOUR
-    stores = parameters.get("capacity_wh", 0) > 0
+    stores = parameters.get("capacity_wh", 0) > 0 or "tank_wh" in parameters
     return schemas.Device(
         id=row.id,
         name=row.name,

@@ -240,7 +240,9 @@ class Device(Answer):
     parameters: dict[str, Any] = Field(
         description="with units in their names", examples=[{"capacity_wh": 8000.0, "p_charge_max_w": 4000.0}]
     )
-    energy_wh: float | None = Field(description="stored; null for what stores nothing", examples=[5120.4])
+    energy_wh: float | None = Field(
+        description="stored, or fuel in a tank; null if neither", examples=[5120.4]
+    )
     mean_power_w: float | None = Field(description="of the newest interval; > 0 injects", examples=[-1250.0])
     setpoint_w: float | None = Field(description="the last one; > 0 injects", examples=[-1250.0])
     setpoint_at: Time | None

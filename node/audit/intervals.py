@@ -17,6 +17,7 @@ from node.audit.orders import OrderChecks, signed_by
 from node.audit.record import CURTAILER, REGISTRAR, ChainRecord, OnChain
 from node.audit.rounds import check_rounds
 from node.chain import typed_data
+from node.chain.calldata import SignedReading
 from node.chain.typed_data import Message
 
 
@@ -172,7 +173,7 @@ def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain
         told = (line.register_milli_wh, line.is_substitute)
         if settled is None:
             yield f"reading of account {line.account} is not on chain"
-        elif told != (settled.register_milli_wh, settled.is_substitute):
+        elif told != (settled.register_milli_wh, settled.is_substitute) and not _is_superseded(line, settled):
             yield (
                 f"reading of account {line.account} is {line.register_milli_wh} mWh, "
                 f"on chain {settled.register_milli_wh}"
@@ -180,6 +181,14 @@ def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain
     in_chunks = {reading.account for chunk in found.chunks for reading in chunk.readings}
     for account in sorted(in_chunks & on_chain.keys()):
         yield f"reading of account {account} is on chain, but not in the bundle"
+
+
+def _is_superseded(line: ReadingLine, settled: SignedReading) -> bool:
+    """Tell whether the meter's own reading took the place of the registrar's substitute before that was mined.
+
+    It then stands in a later bundle too, and counts.
+    """
+    return line.is_substitute and not settled.is_substitute
 
 
 def _unread(record: ChainRecord, interval: int, found: OnChain) -> Iterator[str]:
@@ -237,11 +246,19 @@ def _imbalances(record: ChainRecord, interval: int, bundle: Bundle) -> Iterator[
     for fill in bundle.fills:
         position[fill.account] += -fill.quantity_milli_wh if fill.is_buy else fill.quantity_milli_wh
     told = {(line.interval, line.account): line for line in bundle.imbalances}
+    # what took the place of a substitute after this bundle was written is not what the next line went on from
+    substituted = {
+        (line.account, line.interval): line.register_milli_wh
+        for line in bundle.readings
+        if line.is_substitute
+    }
     for reading in bundle.readings:
         account = reading.account
         name = f"imbalance of account {account}"
         late = "" if reading.interval == interval else f" in interval {reading.interval}"
-        before = record.register_before(account, reading.interval)
+        before = substituted.get(
+            (account, reading.interval - 1), record.register_before(account, reading.interval)
+        )
         tariffs = record.tariffs(reading.interval)
         line = told.pop((reading.interval, account), None)
         if before is None or tariffs is None:

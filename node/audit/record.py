@@ -5,7 +5,7 @@ and compared with the contract's own words at the end of each block that settled
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from node.chain import calldata
 from node.chain.abi import Event
 from node.chain.calldata import SettleCall, SignedReading
 from node.chain.contracts import Contracts, Deployment, events_of
-from node.chain.mirror import Mirror, ProjectionError, terms_of
+from node.chain.mirror import Mirror, ProjectionError, readings_of, terms_of
 from node.chain.ports import Address, Block, CallReverted, Chain, ChainUnavailable, MinedCall
 from node.chain.typed_data import Tariff
 from node.chain.words import AccountWord, KeyWord
@@ -93,9 +93,9 @@ class ChainRecord:
         self.ledger = Ledger(terms_of(deployment))
         self.general: list[str] = []
         self.is_historical = True
-        self.head = Block(-1, b"", b"", 0, ())
+        self.head = self._taken = Block(-1, b"", b"", 0, ())
         owners: dict[int, Address] = {GRID: roles.grid, FEES: roles.fees}
-        self._mirror = Mirror(deployment, self.ledger, owners, lambda _account: None)
+        self._mirror = Mirror(deployment, self.ledger, owners, lambda _account: None, self._operators_own)
         self._agents: dict[tuple[int, int], Address] = {}
         self._meters: defaultdict[int, list[tuple[int, Address, int]]] = defaultdict(list)
         self._registers: dict[tuple[int, int], int] = {}
@@ -162,50 +162,56 @@ class ChainRecord:
             calls = self._chain.calls(block, (self.deployment.settlement, self._board))
         by_index = {call.index: call for call in calls if call.is_success}
         settled: set[int] = set()
+        self._taken = block
         for index in sorted(set(by_index) | set(logs)):
-            call = by_index.get(index)
+            call, events = by_index.get(index), logs.get(index, [])
             if call is not None and call.to == self._board:
                 self._take_note(call, block)
                 continue
-            settled |= self._settled_by(call)
+            settled |= {one.arguments["interval"] for one in events if one.name == "ChunkSettled"}
             try:
-                self._mirror.apply(block.timestamp_s, call, logs.get(index, []))
+                chunks = self._mirror.apply(block.timestamp_s, call, events)
             except ProjectionError as error:
                 for interval in settled or [-1]:
                     self._differ(None if interval < 0 else interval, f"block {block.number}: {error}")
                 return False
-            self._take_call(call)
-            for event in logs.get(index, []):
+            for chunk in chunks:
+                self.by_interval[chunk.interval].chunks.append(chunk)
+                self._take_readings(chunk.interval, chunk.readings)
+            for event in events:
                 self._take_event(event, block)
         self.head = block
         for interval in sorted(settled):
             self._compare(block, interval)
         return True
 
-    def _settled_by(self, call: MinedCall | None) -> set[int]:
-        if call is None or call.data[:4] != calldata.SETTLE_SELECTOR:
-            return set()
-        try:
-            return {calldata.decode_settle(call.data).interval}
-        except calldata.BadCalldata:
-            return set()  # the mirror says what is wrong with it
+    def _operators_own(self, sequence: int) -> bytes | None:
+        """Return the operator's own transaction of a chunk that came through a contract of somebody's.
+
+        It came too late and reverted, in the same block or a later one; its calldata tells what the contract's
+        event does not.
+        """
+        for number in range(self._taken.number, self._chain.finalized() + 1):
+            block = self._chain.block(number)
+            if block is None or not block.transactions:
+                continue
+            operator = self.holders.at(OPERATOR, block.timestamp_s)
+            for call in self._chain.calls(block, (self.deployment.settlement,)):
+                if call.is_success or call.sender != operator:
+                    continue
+                try:
+                    if calldata.decode_settle(call.data).sequence == sequence:
+                        return call.data
+                except calldata.BadCalldata:
+                    continue  # not a chunk
+        return None
 
     def _take_note(self, call: MinedCall, block: Block) -> None:
         note = decode_note(call.data)
         if note is not None and call.sender == self.holders.at(OPERATOR, block.timestamp_s):
             self.by_interval[note.interval].notes.append(MinedNote(note, block.number))
 
-    def _take_call(self, call: MinedCall | None) -> None:
-        selector = b"" if call is None else call.data[:4]
-        if call is None or selector not in (calldata.SETTLE_SELECTOR, calldata.READ_SELECTOR):
-            return
-        if selector == calldata.SETTLE_SELECTOR:
-            chunk = calldata.decode_settle(call.data)
-            self.by_interval[chunk.interval].chunks.append(chunk)
-            interval, readings = chunk.interval, chunk.readings
-        else:
-            read = calldata.decode_read(call.data)
-            interval, readings = read.interval, read.readings
+    def _take_readings(self, interval: int, readings: Iterable[SignedReading]) -> None:
         for reading in readings:
             self.by_interval[interval].readings[reading.account] = reading
             self._registers[(reading.account, interval)] = reading.register_milli_wh
@@ -223,6 +229,8 @@ class ChainRecord:
             # a replacement takes the place of one that is not due yet
             kept = [one for i, one in enumerate(known) if i == 0 or one[0] <= now]
             self._meters[told["account"]] = [*kept, (told["first"], told["meter"], told["offset"])]
+        elif event.name == "ReadingsBroughtIn":
+            self._take_readings(told["interval"], readings_of(event))
         elif event.name == "RoleChange":
             self.holders.change(told["role"], told["heir"], told["since"], block.timestamp_s)
 

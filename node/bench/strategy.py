@@ -7,6 +7,9 @@
 | `de_days_with_loss` | days on which the strategy lost money |
 | `de_both_directions` | hours with charge and discharge at once |
 | `de_wear_*` | the same with wear of 2 EUR per MWh discharged |
+| `de_wear_block_*` | and with each day's buying and selling accepted together or not at all |
+| `de_half_full_perfect_eur_per_day` | perfect foresight by the yardstick: half full at both ends of a day |
+| `de_half_full_*` | the strategy on the yardstick's terms, and what it captures of it |
 | `community_gap_pu` | ten homes, flat tariff, lossless: cost above the pooled programme, relative |
 | `community_tou_share_pu` | time-of-use tariff, losses: part of the pooled programme's saving that the agents reach |
 | `myopic_tou_share_pu` | the same for storages that do not look ahead |
@@ -18,6 +21,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +37,7 @@ from node.agent.strategy import (
     schedule,
     to_orders,
 )
+from node.agent.strategy.outlook import Floats
 from node.bench.pooled_community import (
     AgentsDay,
     Homes,
@@ -40,7 +45,15 @@ from node.bench.pooled_community import (
     supplier_only_cost_credits,
     ten_homes,
 )
-from node.bench.storage_prices import PriceDays, read_prices, trade
+from node.bench.storage_prices import (
+    EMPTY_AT_FIRST,
+    HALF_FULL,
+    PriceDays,
+    PriceStudy,
+    read_prices,
+    trade,
+)
+from node.bench.storage_yardstick import FIRST_DAY, perfect_profit_eur
 
 WEAR_EUR_PER_MWH: Final = 2.0
 N_DAYS: Final = 2
@@ -52,16 +65,32 @@ PRICES: Final = Path("prices/epf_DE_2y_hourly_real_dnn_lear.csv.gz")
 
 
 def price_figures(days: PriceDays) -> dict[str, float]:
-    """Return profit, capture and losing days, without and with wear."""
+    """Return profit, capture and losing days, without and with wear, and on the terms of the yardstick."""
     figures: dict[str, float] = {"de_days": days.real.shape[0]}
-    for name, wear in (("de", 0.0), ("de_wear", WEAR_EUR_PER_MWH)):
-        own, perfect = trade(days, days.forecast, wear), trade(days, days.real, wear)
-        figures[f"{name}_profit_eur_per_day"] = round(float(own.profit_eur.mean()), 4)
-        figures[f"{name}_perfect_eur_per_day"] = round(float(perfect.profit_eur.mean()), 4)
-        figures[f"{name}_capture_pu"] = round(float(own.profit_eur.sum() / perfect.profit_eur.sum()), 4)
-        figures[f"{name}_days_with_loss"] = int((own.profit_eur < 0).sum())
-        figures[f"{name}_both_directions"] = own.hours_in_both_directions
-    return figures
+    wear = replace(EMPTY_AT_FIRST, wear_eur_per_mwh=WEAR_EUR_PER_MWH)
+    for name, terms in (
+        ("de", EMPTY_AT_FIRST),
+        ("de_wear", wear),
+        ("de_wear_block", replace(wear, is_block=True)),
+    ):
+        figures |= _study_figures(
+            name, trade(days, days.forecast, terms), trade(days, days.real, terms).profit_eur
+        )
+    bound_eur = perfect_profit_eur(days.real)
+    own = trade(days, days.forecast, HALF_FULL)
+    return figures | _study_figures("de_half_full", own, bound_eur, FIRST_DAY)
+
+
+def _study_figures(name: str, own: PriceStudy, perfect_eur: Floats, first_day: int = 0) -> dict[str, float]:
+    """Return one study's figures from a day on, under names that begin with `name`."""
+    earned_eur, best_eur = own.profit_eur[first_day:], perfect_eur[first_day:]
+    return {
+        f"{name}_profit_eur_per_day": round(float(earned_eur.mean()), 4),
+        f"{name}_perfect_eur_per_day": round(float(best_eur.mean()), 4),
+        f"{name}_capture_pu": round(float(earned_eur.sum() / best_eur.sum()), 4),
+        f"{name}_days_with_loss": int((own.profit_eur < 0).sum()),
+        f"{name}_both_directions": own.hours_in_both_directions,
+    }
 
 
 def community_figures(seed: int) -> dict[str, float]:
@@ -158,7 +187,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
         for name, value in figures.items():
-            sys.stdout.write(f"{name:28} {value:12.4f}\n")
+            sys.stdout.write(f"{name:32} {value:12.4f}\n")
     return 0
 
 

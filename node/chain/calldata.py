@@ -1,8 +1,9 @@
 """Calldata of a settlement chunk, in both directions, and the operator's seal on it.
 
 A chunk of 100 fills is 1,100 words. They are all static, so they are written and read here as words instead
-of through a general ABI codec, which takes a hundred times as long. Decoding follows the offsets of the ABI
-and refuses what does not hold together: anyone may carry a chunk in, encoded as he likes.
+of through a general ABI codec, which takes a hundred times as long. Anyone may carry a chunk in, encoded as he
+likes, so decoding reads what the contract would: arrays lie where their offsets say, offsets wrap at 2**256, and
+beyond the end of the data everything is zero. What the contract refuses is refused.
 
 References
 ----------
@@ -30,6 +31,7 @@ READ: Final = "read(uint256,(int256,int256)[],(uint256,int256,bool,uint256,uint2
 READ_SELECTOR: Final = keccak(READ.encode())[:4]
 
 _MASK: Final = 2**256 - 1
+_HEAD: Final = 4  # bytes of the selector
 _FILL_WORDS: Final = 11
 _READING_WORDS: Final = 5
 # bounds of the contract's arrays (contracts/Settlement.vy, MAX_FILLS; registry.vy, MAX_ZONES)
@@ -237,33 +239,34 @@ def _reading_array(readings: Sequence[SignedReading]) -> tuple[int, list[int]]:
 
 
 class _Words:
-    """Calldata as words, read by offset."""
+    """Calldata as words, read by offset as the contract reads them."""
 
     def __init__(self, calldata: bytes, selector: bytes) -> None:
         if calldata[:4] != selector:
             raise BadCalldata(f"the call is of 0x{calldata[:4].hex()}, not of 0x{selector.hex()}")
-        self._body = calldata[4:]
+        self._data = calldata
 
     def at(self, row: int) -> int:
-        return self._word(32 * row)
+        at = _HEAD + 32 * row
+        if at + 32 > len(self._data):  # the contract wants its arguments' heads
+            raise BadCalldata(f"no word at byte {at} of {len(self._data)}")
+        return self._word(at)
 
     def array(self, row: int, width: int, most: int) -> list[tuple[int, ...]]:
         """Read the array whose offset stands in head word `row`, as rows of `width` words."""
-        start = self.at(row)
+        start = (_HEAD + self.at(row)) & _MASK
         length = self._word(start)
         if length > most:
             raise BadCalldata(f"an array of {length} rows at byte {start}: the contract takes {most}")
         end = start + 32 * (1 + length * width)
-        if end > len(self._body):
-            raise BadCalldata(f"an array at byte {start} ends at {end}, the data at {len(self._body)}")
-        words = [int.from_bytes(self._body[at : at + 32], "big") for at in range(start + 32, end, 32)]
+        if end <= len(self._data):  # nearly always
+            words = [int.from_bytes(self._data[at : at + 32], "big") for at in range(start + 32, end, 32)]
+        else:
+            words = [self._word(at & _MASK) for at in range(start + 32, end, 32)]
         return list(zip(*(words[column::width] for column in range(width)), strict=True))
 
     def _word(self, at: int) -> int:
-        raw = self._body[at : at + 32]
-        if len(raw) != 32:
-            raise BadCalldata(f"no word at byte {at} of {len(self._body)}")
-        return int.from_bytes(raw, "big")
+        return int.from_bytes(self._data[at : at + 32].ljust(32, b"\0"), "big")
 
 
 def _signed(word: int) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 from node.chain import calldata, typed_data
 from node.chain.abi import Contract, Event
-from node.chain.calldata import ReadCall, SettleCall, SignedReading
+from node.chain.calldata import SettleCall, SignedReading
 from node.chain.contracts import Contracts, Deployment
-from node.chain.ports import Address, Block, Chain, ChainUnavailable, Hash, Log, MinedCall
+from node.chain.ports import Address, Chain, ChainUnavailable, Hash, Log
 from node.chain.typed_data import Tariff
 from node.chain.words import AccountWord, KeyWord
 from node.errors import Permanent
@@ -201,47 +201,37 @@ class Carriage:
     def _readings(self, data: bytes) -> Carried | None:
         """Readings that others brought in are done; what is not read yet is left.
 
-        In the place of a substitute the meter's own reading is no contradiction: it is what the substitute stood
-        for, and the next register puts the account right in either case.
+        Another register in the place of ours is no contradiction: the contract takes none that the account's
+        meter did not sign (or the registrar for it), so it is that meter's word, and the next register puts the
+        account right in either case. The hub takes it over (node/hub/carried_readings).
         """
         ours = calldata.decode_read(data)
         words = self._settlement.view("words", [reading.account for reading in ours.readings])
         rest: list[SignedReading] = []
-        newest: tuple[Block, MinedCall] | None = None
+        done: list[Log] = []
         for reading, word in zip(ours.readings, words, strict=True):
             if AccountWord.unpack(word).read < ours.interval:
                 rest.append(reading)
                 continue
             found = self._who_read(reading.account, ours.interval)
-            if found is None:  # through a contract of theirs: the projection cannot follow that
+            if found is None:  # in a chunk, which only our operator can have sealed
                 return None
-            block, call, register = found
-            if register != reading.register_milli_wh and not reading.is_substitute:
-                raise CarriedOtherwise(
-                    f"account {reading.account} was read at {register} mWh in interval {ours.interval}, planned "
-                    f"{reading.register_milli_wh}, by {register - reading.register_milli_wh}"
-                )
-            if newest is None or block.number > newest[0].number:
-                newest = block, call
-        if newest is None:
+            done.append(found)
+        if not done:
             return None
+        newest = max(done, key=lambda log: (log.block_number, log.index))
         left = calldata.read_calldata(replace(ours, readings=tuple(rest))) if rest else None
-        return Carried(newest[1].hash, newest[0].number, newest[0].hash, left)
+        return _carried(newest, left)
 
-    def _who_read(self, account: int, interval: int) -> tuple[Block, MinedCall, int] | None:
-        """Return the transaction that read an account for an interval, and the register, from the newest back."""
+    def _who_read(self, account: int, interval: int) -> Log | None:
+        """Return the event of whoever brought in an account's reading of an interval."""
         closes_s = (interval + 1) * self._deployment.parameters.length_s
-        for number in range(self._chain.head().number, -1, -1):
-            block = self._chain.block(number)
-            if block is None or block.timestamp_s < closes_s:
-                return None
-            for call in (
-                self._chain.calls(block, (self._deployment.settlement,)) if block.transactions else ()
-            ):
-                register = _register_in(call, account, interval)
-                if register is not None:
-                    return block, call, register
-        return None
+
+        def is_it(said: Mapping[str, Any]) -> bool:
+            return said["interval"] == interval and account in {row[0] for row in said["readings"]}
+
+        found = self._settlement.newest("ReadingsBroughtIn", is_it, since_s=closes_s)
+        return None if found is None else found[0]
 
     # -------------------------------------------------------------- grid events
 
@@ -317,21 +307,7 @@ class _Seen:
         return None
 
 
-def _register_in(call: MinedCall, account: int, interval: int) -> int | None:
-    """Return the register with which a mined call read an account, or None if it did not."""
-    read: SettleCall | ReadCall
-    if not call.is_success:
-        return None
-    if call.data[:4] == calldata.READ_SELECTOR:
-        read = calldata.decode_read(call.data)
-    elif call.data[:4] == calldata.SETTLE_SELECTOR:
-        read = calldata.decode_settle(call.data)
-    else:
-        return None
-    return _registers(read).get(account) if read.interval == interval else None
-
-
-def _registers(call: SettleCall | ReadCall) -> dict[int, int]:
+def _registers(call: SettleCall) -> dict[int, int]:
     return {reading.account: reading.register_milli_wh for reading in call.readings}
 
 

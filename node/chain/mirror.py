@@ -1,7 +1,8 @@
 """What mined transactions do to the accounts: calldata and events applied to the pure mirror of the contract.
 
-Chunks and readings carry their content in calldata, everything else in events. The mirror computes what the
-contract must have done; where an event says what it did, the two are compared at once.
+Chunks carry their content in calldata, everything else in events, in the order in which it happened: a contract
+of somebody's may do any number of things in one transaction. The mirror computes what the contract must have
+done; where an event says what it did, the two are compared at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,9 +14,10 @@ from market.ledger import FEES, GRID, AccountState
 from market.settlement import Ledger, Terms
 from node.chain import calldata
 from node.chain.abi import Event
+from node.chain.calldata import SettleCall, SignedReading
 from node.chain.contracts import Deployment
 from node.chain.ports import Address, MinedCall
-from node.chain.typed_data import order_hash
+from node.chain.typed_data import CompactSignature, order_hash
 from node.chain.words import KeyWord
 from node.errors import Permanent
 
@@ -52,7 +54,7 @@ class Mirror:
     touch : Callable[[int], None]
         Called with an account before anything of it changes.
     planned : Callable[[int], bytes | None]
-        The calldata with which we would have settled a chunk ourselves, by sequence: where a contract of
+        The calldata with which the operator would have settled a chunk, by sequence: where a contract of
         somebody's carries one in, its content does not stand in the transaction.
     """
 
@@ -62,7 +64,7 @@ class Mirror:
         ledger: Ledger,
         owners: dict[int, Address],
         touch: Callable[[int], None],
-        planned: Callable[[int], bytes | None] = lambda _sequence: None,
+        planned: Callable[[int], bytes | None],
     ) -> None:
         self.ledger = ledger
         self.owners = owners
@@ -79,10 +81,12 @@ class Mirror:
             "Deposited": self._deposited,
             "ExitRequested": self._exit_requested,
             "Withdrawn": self._withdrawn,
+            "ReadingsBroughtIn": self._brought_in,
+            "Collected": self._collected,
         }
 
-    def apply(self, time_s: int, call: MinedCall | None, events: Sequence[Event]) -> None:
-        """Apply one successful transaction.
+    def apply(self, time_s: int, call: MinedCall | None, events: Sequence[Event]) -> list[SettleCall]:
+        """Apply one successful transaction; return the chunks that it settled.
 
         Parameters
         ----------
@@ -96,21 +100,15 @@ class Mirror:
         Raises
         ------
         ProjectionError
-            If mirror and chain differ, or another contract carried in a chunk that was not planned here.
+            If mirror and chain differ, or another contract carried in a chunk that is not known here.
         """
-        selector = b"" if call is None else call.data[:4]
-        names = [event.name for event in events]
+        is_chunk = call is not None and call.data[:4] == calldata.SETTLE_SELECTOR
+        settled = []
         try:
-            if call is not None and selector == calldata.SETTLE_SELECTOR:
-                self._settle(call.data, time_s, [event for event in events if event.name == "ChunkSettled"])
-            elif call is not None and selector == calldata.READ_SELECTOR:
-                self._read(call.data, time_s)
-            elif "Owed" in names and not {"ExitRequested", "ChunkSettled"} & set(names):
-                for account in {event.arguments["account"] for event in events if event.name == "Owed"}:
-                    self._collect(account)
             for event in events:
-                if event.name == "ChunkSettled" and selector != calldata.SETTLE_SELECTOR:
-                    self._settle_planned(event, time_s)
+                if event.name == "ChunkSettled":
+                    data = call.data if call is not None and is_chunk else self._planned_data(event)
+                    settled.append(self._settle(data, time_s, event))
                 handler = self._handlers.get(event.name)
                 if handler is not None:
                     handler(event, time_s)
@@ -118,10 +116,11 @@ class Mirror:
             name = "a transaction" if call is None else f"transaction 0x{call.hash.hex()}"
             raise ProjectionError(f"{name} was mined, but the mirror refuses it: {error}") from error
         self._compare_debts(events)
+        return settled
 
-    # -------------------------------------------------------------- calls
+    # -------------------------------------------------------------- chunks
 
-    def _settle(self, data: bytes, time_s: int, events: Sequence[Event]) -> None:
+    def _settle(self, data: bytes, time_s: int, event: Event) -> SettleCall:
         call = calldata.decode_settle(data)
         fills = [
             chunks.Fill(fill.order, order_hash(self._domain, fill.order), fill.quantity_milli_wh)
@@ -143,30 +142,19 @@ class Mirror:
             time_s,
         )
         done = (effect.volume_milli_wh, effect.fee_pico, effect.rent_pico)
-        names = ("volume", "fee", "rent")
-        said = [tuple(event.arguments[name] for name in names) for event in events]
-        if said != [done]:
+        said = tuple(event.arguments[name] for name in ("volume", "fee", "rent"))
+        if said != done:
             raise ProjectionError(f"chunk {call.sequence}: volume, fee, rent are {said}, mirror {done}")
+        return call
 
-    def _settle_planned(self, event: Event, time_s: int) -> None:
-        """Apply a chunk that came through a contract of somebody's: nobody but our operator can have sealed it."""
+    def _planned_data(self, event: Event) -> bytes:
+        """Return a chunk that came through a contract of somebody's: nobody but our operator can have sealed it."""
         data = self._planned(event.arguments["seq"])
         if data is None:
             raise ProjectionError(
-                f"chunk {event.arguments['seq']} was carried in by another contract, and was not planned here"
+                f"chunk {event.arguments['seq']} was carried in by another contract, and its content is not known here"
             )
-        self._settle(data, time_s, [event])
-
-    def _read(self, data: bytes, time_s: int) -> None:
-        call = calldata.decode_read(data)
-        for account in {GRID, *(reading.account for reading in call.readings)}:
-            self._touch(account)
-        settlement.read(self.ledger, call.interval, _tariffs(call.tariffs), _readings(call.readings), time_s)
-
-    def _collect(self, account: int) -> None:
-        self._touch(account)
-        self._touch(GRID)
-        books.collect(self._state(account), self._state(GRID))
+        return data
 
     # -------------------------------------------------------------- events
 
@@ -204,6 +192,21 @@ class Mirror:
         # a new dict, because drafts of the account share the old one
         state.curtailed_milli_wh = {**state.curtailed_milli_wh, interval: event.arguments["quantity"]}
         state.curtailed_newest = max(state.curtailed_newest, interval)
+
+    def _brought_in(self, event: Event, time_s: int) -> None:
+        interval = event.arguments["interval"]
+        rows = readings_of(event)
+        for account in {GRID, *(reading.account for reading in rows)}:
+            self._touch(account)
+        # the contract has compared the table that its caller gave with the published one
+        table = self.ledger.tariffs.get(interval, ())
+        settlement.read(self.ledger, interval, table, _readings(rows), time_s)
+
+    def _collected(self, event: Event, _time_s: int) -> None:
+        account = event.arguments["account"]
+        self._touch(account)
+        self._touch(GRID)
+        books.collect(self._state(account), self._state(GRID))
 
     def _tariffs_published(self, event: Event, _time_s: int) -> None:
         table = tuple(chunks.Tariff(*row) for row in event.arguments["tariffs"])
@@ -250,9 +253,17 @@ class Mirror:
             raise ProjectionError(f"account {account} was never opened") from None
 
 
+def readings_of(event: Event) -> list[SignedReading]:
+    """Return what an event `ReadingsBroughtIn` says: the readings with their signatures."""
+    return [
+        SignedReading(account, register, is_substitute, CompactSignature(r, vs))
+        for account, register, is_substitute, r, vs in event.arguments["readings"]
+    ]
+
+
 def _tariffs(table: Sequence[tuple[int, int]]) -> tuple[chunks.Tariff, ...]:
     return tuple(chunks.Tariff(*row) for row in table)
 
 
-def _readings(rows: Sequence[calldata.SignedReading]) -> list[chunks.Reading]:
+def _readings(rows: Sequence[SignedReading]) -> list[chunks.Reading]:
     return [chunks.Reading(row.account, row.register_milli_wh, row.is_substitute) for row in rows]

@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from node.chain import fee_bids
+from node.chain.barrier import CHUNK, first_open_curtailment
 from node.chain.carried import Carriage
 from node.chain.fate import Fate, Fates
 from node.chain.fee_bids import FeePolicy
@@ -70,6 +71,9 @@ class Sender:
         Knows what others may carry in; with None every revert halts.
     policy : FeePolicy
         What to offer where the chain takes fees.
+    makes_blocks : bool
+        Whether transactions are mined in the order in which they are sent here, because nobody else makes
+        blocks; otherwise a chunk waits for its curtailments (node/chain/barrier).
     """
 
     def __init__(
@@ -79,12 +83,15 @@ class Sender:
         signers: Mapping[str, LocalSigner],
         carriage: Carriage | None = None,
         policy: FeePolicy = FeePolicy(),  # noqa: B008  (frozen)
+        *,
+        makes_blocks: bool = False,
     ) -> None:
         self._store = store
         self._chain = chain
         self._signers = dict(signers)
         self._fates = Fates(store, chain, carriage)
         self._policy = policy
+        self._makes_blocks = makes_blocks
         self._too_low: set[int] = set()  # rows whose newest bid the chain does not even let wait
 
     def enqueue(self, connection: Connection, call: ContractCall) -> int:
@@ -204,17 +211,25 @@ class Sender:
         """Send what the chain does not have, in the order of nonces: a gap would keep back what follows it."""
         held_back: set[Address] = set()
         fresh = []
+        barrier = self._barrier()
         for row in rows_in(self._store, OutboxState.SIGNED, OutboxState.ORPHANED, OutboxState.SENT):
             # What was sent may have been dropped on the way; a crash from here on sends the same bytes again.
             is_there = row.state == OutboxState.SENT and self._chain.transaction(row.hash) is not None
             if is_there or row.sender in held_back:
                 continue
-            if not self._broadcast(row):
+            waits = barrier is not None and row.kind == CHUNK and row.id > barrier
+            if waits or not self._broadcast(row):
                 held_back.add(row.sender)
             elif row.state != OutboxState.SENT:
                 fresh.append(row)
         mark(self._store, fresh, OutboxState.SENT)
         return len(fresh)
+
+    def _barrier(self) -> int | None:
+        if self._makes_blocks:
+            return None
+        with self._store.read() as connection:
+            return first_open_curtailment(connection)
 
     def _broadcast(self, row: Row[Any]) -> bool:
         """Send a transaction; tell whether it needs no second try before those that follow it."""

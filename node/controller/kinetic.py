@@ -31,8 +31,9 @@ class KineticTerms:
         How long a donor must be able to hold.
     lead_s : float
         How long before the step that it is predicted for an overload is acted on.
-    start_pu, stop_pu : float
-        A transfer starts when the forecast passes this share of the limit, and stops below the lower one.
+    start_pu, relief_pu, stop_pu : float
+        A transfer starts when the forecast passes the first share of the limit, relieves the feed to the second, and
+        stops below the third.
     hold_s : float
         Shortest time between two changes of one rack's transfer.
     margin_pu : float
@@ -43,17 +44,19 @@ class KineticTerms:
 
     horizon_s: float = 30.0
     lead_s: float = 60.0
-    start_pu: float = 0.95
+    start_pu: float = 1.0
+    relief_pu: float = 0.95
     stop_pu: float = 0.85
     hold_s: float = 10.0
     margin_pu: float = 0.1
     stage_w: float = 0.0
 
     def __post_init__(self) -> None:
-        is_ordered = 0 < self.stop_pu < self.start_pu <= 1 and 0 <= self.margin_pu < 1
+        is_ordered = 0 < self.stop_pu < self.relief_pu <= self.start_pu <= 1 and 0 <= self.margin_pu < 1
         if not (is_ordered and self.horizon_s > 0 and self.hold_s >= 0 and self.lead_s >= 0):
             raise InvalidRequest(
-                f"kinetic terms {self}: need 0 < stop < start <= 1, horizon > 0, hold and lead >= 0, margin < 1"
+                f"kinetic terms {self}: need 0 < stop < relief <= start <= 1, horizon > 0, hold and lead >= 0, "
+                "margin < 1"
             )
 
 
@@ -133,8 +136,8 @@ def balance(
     is_due = now_s - before.changed_s >= terms.hold_s
     wants = np.where(before.is_helped, upper > terms.stop_pu * limit_w, upper > terms.start_pu * limit_w)
     is_helped = np.where(is_due, wants, before.is_helped)
-    # Down to the start level; between the two levels a helped rack stays helped with nothing, and nothing switches.
-    excess = np.where(is_helped, np.maximum(upper - terms.start_pu * limit_w, 0.0), 0.0)
+    # Down to the relief level; between it and the stop a helped rack stays helped with nothing, and nothing switches.
+    excess = np.where(is_helped, np.maximum(upper - terms.relief_pu * limit_w, 0.0), 0.0)
     own = np.minimum(excess, own_w)
     needs_itself = np.maximum(upper - terms.stop_pu * limit_w, 0.0)
     spare = (1.0 - terms.margin_pu) * np.where(is_helped, 0.0, np.maximum(spare_w - needs_itself, 0.0))
@@ -142,7 +145,7 @@ def balance(
     flow_a = np.zeros(network.length_m.size)
     for rack in np.argsort(-(excess - own), kind="stable"):
         need_w = float(excess[rack] - own[rack])
-        # What a port would lose by running alone is not fetched: the start level leaves the feed more room than that.
+        # What a port would lose by running alone is not fetched: the relief level leaves the feed more room than that.
         if need_w <= terms.stage_w:
             break
         received[rack] += _fetch(network, int(rack), need_w, spare, sent, lost, flow_a, terms.stage_w)

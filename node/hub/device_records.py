@@ -43,7 +43,7 @@ def _energies(connection: Connection, outcome: IntervalOutcome) -> None:
             "interval": outcome.interval,
             "device": np.arange(outcome.energy_wh.size),
             **{name: getattr(outcome.energies, name) for name in _ENERGIES},
-            "energy_wh": outcome.energy_wh,
+            "energy_wh": outcome.energy_wh + outcome.fuel_wh,
         },
     )
 

@@ -128,6 +128,7 @@ class Dispatch:
             interval=interval,
             energies=ledger.energies(),
             energy_wh=after.fleet.stored_wh(),
+            fuel_wh=after.fleet.fuel_wh,
             net_export_wh=ledger.delivered_wh,
             curtailments=ledger.curtailments(position_wh),
             unserved_wh_by_class=ledger.unserved_wh_by_class(),

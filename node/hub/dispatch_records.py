@@ -92,6 +92,7 @@ class IncidentKind(IntEnum):
     GENERATOR_ON = 4
     SHUTDOWN_BEGUN = 5
     SHUTDOWN_DONE = 6
+    GENERATOR_DRY = 7
     ISLAND_DETECTED = 10
     LEADER_ELECTED = 11
     ISLAND_FORMED = 12
@@ -126,6 +127,8 @@ class Incident:
                 return f"{self.subject} (planned at {self.at_s})"
             case IncidentKind.GENERATOR_ON:
                 return f"generator of {self.subject} carries load from {self.at_s} on"
+            case IncidentKind.GENERATOR_DRY:
+                return f"generator of {self.subject} ran dry at {self.at_s}"
             case IncidentKind.SHUTDOWN_BEGUN:
                 return f"orderly shutdown of {self.subject} begins at {self.at_s}"
             case IncidentKind.SHUTDOWN_DONE:
@@ -250,6 +253,7 @@ class IntervalOutcome:
     interval: int
     energies: StepFlows  # (n_devices,) each, sums over the interval
     energy_wh: FloatArray  # (n_devices,) stored at the end
+    fuel_wh: FloatArray  # (n_devices,) in generators' tanks at the end
     net_export_wh: FloatArray  # (n_accounts,)
     curtailments: tuple[Curtailment, ...]
     unserved_wh_by_class: FloatArray  # (n_classes,) what loads wanted and did not get

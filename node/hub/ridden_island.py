@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True, slots=True)
 class Island:
@@ -16,6 +18,8 @@ class Island:
         Loads of this class and better stay on; -1: none.
     shutdown_ms, generator_ms : float
         When an orderly shutdown begins and when the generator carries load; inf: never.
+    dry_ms : float
+        Since when the generator's tank is empty; inf: it is not.
     """
 
     node: int
@@ -23,3 +27,8 @@ class Island:
     keeps_class: int
     shutdown_ms: float
     generator_ms: float
+    dry_ms: float = np.inf
+
+    def is_supplied(self, at_ms: float) -> bool:
+        """Return whether the generator carries load at a moment."""
+        return self.generator_ms <= at_ms < self.dry_ms

@@ -33,12 +33,16 @@ def newest_counted(up_to: int | None = None) -> Select[tuple[int, int]]:
 
 
 def not_on_chain(connection: Connection) -> tuple[int, int, int] | None:
-    """Return the first account that the chain has not read as far as the store: its number, and both ends."""
+    """Return the first account that the chain has not read as far as the store: its number, and both ends.
+
+    Where the chain is ahead, somebody brought a reading in himself; the hub takes it over with the next interval
+    (hub/carried_readings).
+    """
     counted = newest_counted().subquery()
     row = connection.execute(
         select(counted.c.account, counted.c.interval, chain_accounts.c.read)
         .join(chain_accounts, chain_accounts.c.account == counted.c.account)
-        .where(chain_accounts.c.read != counted.c.interval)
+        .where(chain_accounts.c.read < counted.c.interval)
         .order_by(counted.c.account)
         .limit(1)
     ).one_or_none()

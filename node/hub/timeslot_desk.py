@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import insert, select
 
+from market.timeslot_runs import TimeslotTerms, timeslots
 from market.timeslots import TimeslotSchedule
-from node.controller.timeslots import TimeslotTerms, timeslots
 from node.store.tables_timeslots import timeslots as table
 from node.store.unit_of_work import Store
 from node.world.supplier import Supplier

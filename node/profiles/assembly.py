@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.profiles import servers, shipped
+from node.profiles import roofs, servers, shipped
 from node.profiles.csv_files import Column, read_by_header, read_columns
 from node.profiles.errors import ProfileError
 from node.profiles.series import Series
@@ -16,6 +16,9 @@ from node.scenario import Load, ProfileSources, Scenario, Solar
 
 WEEK_S = 7 * 86_400
 DEFAULT_HISTORY_DAYS = 14
+# A load that never changes, one per unit of its peak.
+CONSTANT = "CONST"
+HOURS_PER_YEAR = 8_760.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +193,17 @@ class _Assembly:
         return power * part.scale_pu
 
     def _shipped_hours(self, name: str) -> float:
+        if name == CONSTANT:
+            return HOURS_PER_YEAR
         hours = shipped.extract().full_load_hours
         if name not in hours:
             raise ProfileError(f"profile {name}: four weeks say nothing about a year: use peak_w")
         return hours[name]
 
     def _solar_w(self, part: Solar) -> NDArray[np.float64]:
+        if part.profile is None:
+            assert part.roof is not None  # the model has exactly one of the two
+            return roofs.power_w(part.roof, part.peak_w, self._start_s, self._end_s, self._step_s)
         own = self._own.get(part.profile)
         if own is not None and not own.is_per_unit:
             raise ProfileError(
@@ -214,10 +222,12 @@ class _Assembly:
         if name in self._own:
             shift_s = shift_weeks * WEEK_S
             return self._own[name].mean_power(self._start_s + shift_s, self._end_s + shift_s, step_s)
+        if name == CONSTANT:
+            return np.ones((self._end_s - self._start_s) // step_s)
         if name in servers.servers().names:
             zone = self._scenario.zone
             return servers.power_pu(name, self._start_s, self._end_s, step_s, zone, shift_weeks)
-        known = (*self._own, *shipped.names(), *servers.servers().names)
+        known = (*self._own, CONSTANT, *shipped.names(), *servers.servers().names)
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3) or known
             raise ProfileError(f"no profile {name!r}; did you mean one of {', '.join(close)}?")

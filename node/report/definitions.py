@@ -5,6 +5,8 @@ What every community has comes first, what only some scenarios have last.
 
 from collections.abc import Mapping
 
+from node.report.borrowed import DEFINITIONS as BORROWED_DEFINITIONS
+from node.report.generators import DEFINITIONS as GENERATOR_DEFINITIONS
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
 from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
 from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
@@ -46,6 +48,8 @@ DEFINITIONS: Mapping[str, str] = {
     "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
     "reference keeps its supply: on a day with an outage a saving says little.",
     **RACK_DEFINITIONS,
+    **BORROWED_DEFINITIONS,
+    **GENERATOR_DEFINITIONS,
     **TIMESLOT_DEFINITIONS,
     **VOLTAGE_DEFINITIONS,
 }

@@ -48,12 +48,12 @@ def energy_book(
 
 
 def own_use(by_kind: dict[str, dict[str, queries.FloatArray]]) -> OwnUse:
-    """Follow own generation through loads and storages, all storages as one."""
+    """Follow own generation through loads and storages, all storages as one; what burns bought fuel is not own."""
     some = next(iter(by_kind.values()))["sink_wh"]
     source, load = np.zeros_like(some), np.zeros_like(some)
     charged, discharged, lost = np.zeros_like(some), np.zeros_like(some), 0.0
     for kind, columns in by_kind.items():
-        if kind == "tie":
+        if kind in ("tie", "generator"):
             continue
         source = source + columns["source_wh"]
         if kind not in STORAGE_KINDS:

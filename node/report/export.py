@@ -33,6 +33,7 @@ EXPORTED: tuple[Table, ...] = (
     m.tariffs,
     m.readings,
     m.substitutes,
+    m.carried_readings,
     m.curtailments,
     m.imbalances,
     m.flex_events,

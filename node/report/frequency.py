@@ -165,7 +165,7 @@ def _recovered_wh(connection: Connection, numbers: list[int], after: range) -> f
     stored = (
         select(func.sum(device_intervals.c.energy_wh))
         .join(devices, devices.c.id == device_intervals.c.device)
-        .where(devices.c.account.in_(numbers))
+        .where(devices.c.account.in_(numbers), devices.c.kind != "generator")
     )
     levels = [
         connection.execute(stored.where(device_intervals.c.interval == interval)).scalar()

@@ -319,7 +319,7 @@ def stored_at_end_wh(connection: Connection, span: range) -> tuple[dict[int, flo
         for account, energy in connection.execute(
             select(devices.c.account, func.sum(device_intervals.c.energy_wh))
             .join(device_intervals, device_intervals.c.device == devices.c.id)
-            .where(device_intervals.c.interval == last)
+            .where(device_intervals.c.interval == last, devices.c.kind != "generator")
             .group_by(devices.c.account)
         )
     }

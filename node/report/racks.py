@@ -22,13 +22,14 @@ _INCIDENTS = {
     "supply_back": "supply of {} is back",
     "ride_through": "{}",
     "generator_on": "generator of {} carries load",
+    "generator_dry": "generator of {} ran dry, storages carry on",
     "shutdown_begun": "orderly shutdown of {} begins",
     "shutdown_done": "{} is shut down in order",
 }
 
 DEFINITIONS = {
     "Rack overloads": "Load steps in which a rack drew more than its feed carries; predicted: the forecast's upper "
-    "edge had passed 95 % of the feed before the step; false alarms: it had, and the load stayed below the limit.",
+    "edge had passed what the feed carries before the step; false alarms: it had, and the load did not.",
     "Moved over ties": "Energy that donors gave at their terminals for overloads; the loss is what both ports' stages "
     "and the cables took.",
     "Ties' loans": "What transfers took out of the lenders' storages, converters included, and what borrowers put back "
@@ -143,7 +144,7 @@ def why(row: Row[Any], name: dict[int, str], limit_w: float | None, zone: ZoneIn
     if row.kind == "give_back":
         return f"{name[row.source]} gives back what it borrowed from {name[row.target]}"
     known = "predicted for" if row.for_s > row.start_s else "measured at"
-    over = "" if limit_w is None else f" of {max(row.expected_w - limit_w, 0.0) / 1e3:.1f} kW"
+    over = "" if limit_w is None else f" of {max(row.expected_w - limit_w, 0.0):,.0f} W"
     return (
         f"{name[row.target]}: overload{over} {known} {clock(row.for_s, zone)}, moved from {name[row.source]}"
     )

@@ -1,4 +1,4 @@
-"""Meters that were silent: how many registers the registrar substituted, how many true ones came to count later."""
+"""Meters that were silent: registers that the registrar substituted, that others brought in, that counted later."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from market.substitutes import SubstituteReason
-from node.store.tables_market import accounts, participants, readings, substitutes
+from node.store.tables_market import accounts, carried_readings, participants, readings, substitutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,15 @@ class SilentMeter:
     ----------
     participant : name
     substituted : registers that the registrar signed, by reason
-    late : true registers that counted with a later interval's settlement
+    carried : true registers that somebody brought in on chain past the hub, which took them over
+    late : other true registers that counted with a later interval's settlement
     waiting : true registers that wait at the end, because what stands before them may not be substituted yet
     first, last : the intervals between which all this lies
     """
 
     participant: str
     substituted: dict[str, int]
+    carried: int
     late: int
     waiting: int
     first: int
@@ -36,6 +38,8 @@ class SilentMeter:
             f"{count} {'register' if count == 1 else 'registers'} substituted ({SubstituteReason(why).in_words})"
             for why, count in self.substituted.items()
         ]
+        if self.carried:
+            told.append(f"{self.carried} brought in on chain past the hub")
         if self.late:
             told.append(f"{self.late} true ones counted later")
         if self.waiting:
@@ -51,6 +55,7 @@ def silent_meters(connection: Connection, span: range) -> tuple[SilentMeter, ...
             readings.c.interval,
             readings.c.settled_in,
             substitutes.c.reason,
+            carried_readings.c.taken_over_in,
             participants.c.name,
         )
         .join(accounts, accounts.c.account == readings.c.account)
@@ -58,6 +63,12 @@ def silent_meters(connection: Connection, span: range) -> tuple[SilentMeter, ...
         .join(
             substitutes,
             (substitutes.c.account == readings.c.account) & (substitutes.c.interval == readings.c.interval),
+            isouter=True,
+        )
+        .join(
+            carried_readings,
+            (carried_readings.c.account == readings.c.account)
+            & (carried_readings.c.interval == readings.c.interval),
             isouter=True,
         )
         .where(
@@ -79,5 +90,8 @@ def _silent_meter(rows: Sequence) -> SilentMeter:
         if row.reason is not None:
             reasons[row.reason] += 1
     waiting = sum(row.settled_in is None for row in rows)
-    late = len(rows) - waiting - sum(reasons.values())
-    return SilentMeter(rows[0].name, dict(reasons), late, waiting, rows[0].interval, rows[-1].interval)
+    carried = sum(row.taken_over_in is not None and row.reason is None for row in rows)
+    late = len(rows) - waiting - carried - sum(reasons.values())
+    return SilentMeter(
+        rows[0].name, dict(reasons), carried, late, waiting, rows[0].interval, rows[-1].interval
+    )

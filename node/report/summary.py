@@ -21,6 +21,7 @@ from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
 from node.report.frequency import ServiceFigures, service_figures
+from node.report.generators import Generated, generated
 from node.report.islands import IslandDay, island_days
 from node.report.operations import Operations, operations
 from node.report.outcome import Outcome, outcome
@@ -106,6 +107,7 @@ class Summary:
     silent_meters: tuple[SilentMeter, ...]
     racks: RackFigures
     timeslots: TimeslotFigures
+    generators: tuple[Generated, ...]
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -137,6 +139,7 @@ class Summary:
             "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
+            "generators": [asdict(one) for one in self.generators],
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -228,6 +231,7 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         silent_meters=silent_meters(connection, span),
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
+        generators=generated(connection, span),
         outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),

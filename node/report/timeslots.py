@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from node.store.tables_timeslots import timeslots
 
 DEFINITIONS = {
-    "Timeslots": "What is traded at once: a run of 1, 2 or 4 intervals, longer where the expected price and demand are "
+    "Timeslots": "What is traded at once: a run of 1 to 4 intervals, longer where the expected price and demand are "
     "calm; announced before any gate of it closes.",
 }
 

@@ -1,12 +1,13 @@
 """Write a run's report: one HTML file with the figures, and everything behind it as CSV and JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from node.report import (
     books,
+    borrowed,
     export,
     frequency,
     html,
@@ -28,6 +29,11 @@ from node.scenario import Scenario
 
 # Heads and rows of text.
 Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+# Pictures that not every scenario has anything to draw in, and why they are then left out.
+LEFT_OUT = {
+    "storage": ("State of charge", "nothing here stores energy"),
+    "merit-order": ("Bids and offers of a round", "nothing was traded"),
+}
 
 
 def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str, Figure]:
@@ -43,8 +49,10 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
             by_kind, imported_wh, exported_wh, voltage.network_loss_wh(connection, span)
         ),
         "prices": plots.prices(grid, queries.price_series(connection, span), tariff),
-        "storage": plots.storage(grid, queries.storage_series(connection, span)),
     }
+    stored = queries.storage_series(connection, span)
+    if stored:
+        result["storage"] = plots.storage(grid, stored)
     chosen = books.telling_round(connection, span)
     if chosen is not None:
         book = books.merit_order(connection, *chosen)
@@ -89,12 +97,18 @@ def write(connection: Connection, scenario: Scenario, summary: Summary, folder: 
         f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}, {scenario.time_zone}, seed {scenario.seed}. "
         f"{kwh(summary.traded_milli_wh):,.1f} kWh traded.",
         drawn,
-        _tables(connection, scenario, summary) | cost_tables,
+        _tables(connection, scenario, summary) | cost_tables | left_out(drawn),
         dict(DEFINITIONS) | (dict(frequency.DEFINITIONS) if summary.frequency else {}),
     )
     path = folder / "report.html"
     html.write(path, page)
     return path
+
+
+def left_out(drawn: Mapping[str, Figure]) -> dict[str, Table]:
+    """Return the table of pictures that are not drawn and why, by caption; none if all are."""
+    rows = [words for name, words in LEFT_OUT.items() if name not in drawn]
+    return {"Pictures left out": (("picture", "why"), rows)} if rows else {}
 
 
 def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dict[str, Table]:
@@ -106,6 +120,7 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
             [terminal.bill_row(bill) for bill in summary.bills],
         ),
     }
+    found |= borrowed.tables(connection, summary.span, scenario.load_step_s or scenario.interval_s)
     found |= racks.tables(connection, summary.span, scenario.zone)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)

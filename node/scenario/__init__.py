@@ -41,6 +41,7 @@ from node.scenario.models import (
     Tariff,
 )
 from node.scenario.shipped import scenario_path
+from node.scenario.solar_roof import SolarRoof
 from node.scenario.topology import Topology
 from node.scenario.topology import build as build_topology
 from node.scenario.wires import Line, Taps, Thermostatic, Transformer, Voltage
@@ -75,6 +76,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Solar",
+    "SolarRoof",
     "Strategy",
     "StuckSensor",
     "Study",

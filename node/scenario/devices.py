@@ -170,12 +170,13 @@ class Supercapacitor(Strict):
 
 
 class Generator(Strict):
-    """An emergency generator: it starts when its supply is lost and carries load `start_s` later."""
+    """A diesel generator: it starts when its supply is lost, carries load `start_s` later, burns its fuel."""
 
     kind: Literal["generator"]
     id: Name
     p_max_w: Power
     start_s: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    tank_l: Annotated[float, Field(gt=0, le=100_000)] = 100.0
 
 
 Device = Annotated[

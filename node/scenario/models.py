@@ -26,6 +26,7 @@ from node.scenario.fields import (
 )
 from node.scenario.frequency import Frequency
 from node.scenario.microgrid import Microgrid
+from node.scenario.solar_roof import SolarRoof
 from node.scenario.ties import RideThroughTerms, Ties
 from node.scenario.timeslots import Timeslots
 from node.scenario.wires import Line, Phase, Thermostatic, Voltage
@@ -169,10 +170,17 @@ class Load(Strict):
 
 
 class Solar(Strict):
-    """A solar plant: a profile per unit of its rated peak, and that peak (AC, W)."""
+    """A solar plant of a rated peak (AC, W): a profile per unit of it, or a modelled `roof`."""
 
-    profile: ProfileName
+    profile: ProfileName | None = None
     peak_w: Power
+    roof: SolarRoof | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.profile is None) == (self.roof is None):
+            raise ValueError("expected exactly one of profile, roof")
+        return self
 
 
 class Priorities(Strict):

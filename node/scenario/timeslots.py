@@ -8,7 +8,7 @@ from node.scenario.fields import Strict
 
 
 class Timeslots(Strict):
-    """Runs of 1, 2 or 4 intervals inside an hour, announced an hour before the day-ahead gate.
+    """Runs of 1 to 4 intervals inside an hour, announced an hour before the day-ahead gate.
 
     Intervals are traded together while price and demand expected inside the run differ by at most `volatility_max`
     of the day's mean.

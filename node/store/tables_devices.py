@@ -38,7 +38,7 @@ device_intervals = Table(
     Column("loss_wh", Float, nullable=False),
     Column("curtailed_wh", Float, nullable=False),  # available and not taken
     Column("unserved_wh", Float, nullable=False),  # wanted and not served
-    Column("energy_wh", Float, nullable=False),  # stored at the end
+    Column("energy_wh", Float, nullable=False),  # stored at the end; a generator's: fuel in its tank
     Index("device_intervals_by_device", "device", "interval"),
     sqlite_with_rowid=False,
 )

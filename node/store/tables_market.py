@@ -193,6 +193,17 @@ substitutes = Table(
     Column("told_register_milli_wh", BigInteger),  # what the meter showed, if it told
 )
 
+# Readings that others brought in on chain past the hub, and which the hub took over (hub/carried_readings).
+carried_readings = Table(
+    "carried_readings",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("register_milli_wh", BigInteger, nullable=False),  # as the chain has it
+    Column("known_register_milli_wh", BigInteger),  # what the hub had, if anything
+    Column("taken_over_in", Integer, nullable=False),  # interval with whose settlement it counts
+)
+
 curtailments = Table(
     "curtailments",
     metadata,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.converter import Converter
+from devices.generator import FUEL_WH_PER_L
 from devices.parameters import FleetParameters, build_fleet
 from devices.specification import DeviceSpec, Kind, Priority, StorageSpec
 from devices.state import FleetInputs
@@ -242,7 +243,8 @@ def _storages(device: Device) -> list[DeviceSpec]:
         case PowerDeliveryUnit():
             return _modules(device)
         case Generator():
-            return [DeviceSpec(name=device.id, kind=Kind.GENERATOR, p_max_w=device.p_max_w)]
+            fuel_wh = device.tank_l * FUEL_WH_PER_L
+            return [DeviceSpec(name=device.id, kind=Kind.GENERATOR, p_max_w=device.p_max_w, fuel_wh=fuel_wh)]
         case Flywheel():
             full = device.capacity_wh / (1 - (device.speed_min_rpm / device.speed_max_rpm) ** 2)
             return [_rotating_or_bank(device, Kind.FLYWHEEL, StorageKind.FLYWHEEL, full, INVERTER_RAMP_S)]
@@ -380,6 +382,8 @@ def kind_name(fleet: FleetParameters, row: int) -> str:
 def describe(plant: Plant, row: int) -> dict[str, Any]:
     """Return a device's parameters for people and reports, in SI units."""
     fleet = plant.fleet
+    if fleet.kind[row] == Kind.GENERATOR:
+        return {"p_max_w": float(fleet.p_max_w[row]), "tank_wh": float(fleet.initial_fuel_wh[row])}
     if fleet.capacity_wh[row] <= 0:
         return {"priority": Priority(int(fleet.priority[row])).name.lower()}
     return {

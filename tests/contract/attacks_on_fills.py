@@ -242,6 +242,14 @@ def a_fill_does_not_fit_the_carry_word(w: World) -> Act:
     return lambda: w.send(w.carrier, "settle", *chunk, [(order, 2**48, *signature)], [], [])
 
 
+@attack("settlement: capacity")
+def a_fill_that_just_fits_the_carry_word_is_more_than_any_connection_carries(w: World) -> Act:
+    order = astuple(replace(w.sell().order, quantity_milli_wh=2**48))
+    signature = w.sign_raw(w.ann.agent, ORDER_TYPE, *order)
+    chunk = (*w.sell().signature, w.view("next_seq"), w.t, 0, ZONE_PRICES)
+    return lambda: w.send(w.carrier, "settle", *chunk, [(order, 2**48 - 1, *signature)], [], [])
+
+
 @attack("settlement: limit")
 def a_buyer_pays_more_than_his_limit_by_the_fee(w: World) -> Act:
     limit = ZONE_PRICES[0] + w.parameters.fee_micro_per_kwh - 1

@@ -6,6 +6,7 @@ from tests.contract.world import World
 
 LAST_REGISTER = 2**55 - 1
 LAST_CAPACITY = 2**39 - 1
+LAST_INTERVAL = 2**24 - 1
 
 
 @attack("registry: owner")
@@ -34,6 +35,26 @@ def an_agent_is_changed_again_before_the_old_ones_intervals_are_over(w: World) -
     since = w.interval + 1 + w.parameters.notice_intervals
     w.evm.time_s = w.end_s(since) + w.parameters.fill_window_s - 1
     return lambda: w.send(w.ann.owner, "set_agent", w.ann.account, w.ben.agent.address)
+
+
+@attack("ledger: interval")
+def an_agent_would_count_from_an_interval_beyond_24_bits(w: World) -> Act:
+    # the bit that does not fit would pass for another epoch, and the agent for one that counts already
+    w.evm.time_s = (LAST_INTERVAL - w.parameters.notice_intervals) * w.parameters.length_s
+    return lambda: w.send(w.ann.owner, "set_agent", w.ann.account, w.stranger.address)
+
+
+@attack("ledger: interval")
+def a_new_meter_would_count_from_an_interval_beyond_24_bits(w: World) -> Act:
+    delay = w.parameters.exit_delay_s // w.parameters.length_s
+    w.evm.time_s = (LAST_INTERVAL - delay) * w.parameters.length_s
+    return lambda: w.send(w.keys["registrar"], "replace_meter", w.ann.account, w.stranger.address, 0)
+
+
+@attack("ledger: interval")
+def a_meter_is_installed_after_the_last_interval(w: World) -> Act:
+    w.evm.time_s = (LAST_INTERVAL + 1) * w.parameters.length_s
+    return _install(w)
 
 
 # ---------------------------------------------------------------- installation

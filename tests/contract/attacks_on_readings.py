@@ -291,6 +291,15 @@ def a_tariff_is_below_the_cap(w: World) -> Act:
 # ---------------------------------------------------------------- curtailments
 
 
+@attack("ledger: interval")
+def a_curtailment_is_of_an_interval_beyond_24_bits(w: World) -> Act:
+    w.evm.time_s = 2**24 * w.parameters.length_s
+    values = (w.ann.account, 2**24, 500)
+    kind = "Curtailment(uint32 account,uint24 interval,uint40 quantity)"
+    signature = w.sign_raw(w.keys["curtailer"], kind, *values)
+    return lambda: w.send(w.carrier, "curtail", *values, *signature)
+
+
 @attack("registry: curtailed")
 def a_curtailment_is_replayed(w: World) -> Act:
     w.curtail(w.ann, w.t, 5)

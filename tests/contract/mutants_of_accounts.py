@@ -202,4 +202,11 @@ MUTANTS = [
         "what was delivered is refunded", "RevenueSplit", 'assert e.total == 0, "split: delivered"', "pass"
     ),
     Mutant("an event is refunded twice", "RevenueSplit", "self.events[id].revenue = 0", "pass"),
+    Mutant(
+        "a debt is collected without a word",
+        "ledger",
+        "log Collected(account=account)",
+        "pass",
+        is_left_to_scenes=True,
+    ),
 ]

@@ -185,4 +185,11 @@ MUTANTS = [
         "pass",
     ),
     Mutant("a tariff pays more than it costs", "Settlement", "t.long <= t.short and", ""),
+    Mutant(
+        "readings are brought in without a word",
+        "Settlement",
+        "log ReadingsBroughtIn(interval=interval, readings=readings)",
+        "pass",
+        is_left_to_scenes=True,
+    ),
 ]

@@ -1,7 +1,7 @@
 """What debts, exits, keys, tokens and flexibility events do, with figures worked out by hand."""
 
 from node.chain.contracts import GRID
-from node.chain.words import AccountWord, KeyWord
+from node.chain.words import AccountWord, KeyWord, MeterWord
 from tests.contract.flex import CONTRIBUTIONS, REVENUE, Flex
 from tests.contract.scenes import rule
 from tests.contract.world import ZONE_TARIFFS, World
@@ -57,6 +57,20 @@ def a_debt_is_collected_in_parts(w: World) -> None:
     w.send(w.carrier, "collect", w.pim.account)
     assert w.view("debts", [w.pim.account, w.ann.account]) == (0, 0)
     assert w.word(w.pim) == AccountWord(1, False, 0, 0, w.t, 0, -1_000_000)
+
+
+@rule
+def a_collection_is_told_whether_anything_was_paid_or_not(w: World) -> None:
+    w.put_into_debt(w.pim)
+
+    def told() -> list[str]:
+        logs = w.send(w.carrier, "collect", w.pim.account).logs
+        events = [w.contracts.settlement.event(*log[1:]) for log in logs]
+        return [event.name for event in events if event is not None]
+
+    assert told() == ["Collected"]
+    w.deposit(w.ann.owner, w.pim.account, 1)
+    assert told() == ["Owed", "Collected"]
 
 
 @rule
@@ -266,3 +280,21 @@ def a_contribution_may_be_recorded_by_an_exchanged_meter(w: World) -> None:
     flex.members["ann"] = type(w.ann)(w.ann.account, w.ann.owner, w.ann.agent, w.stranger)
     flex.record("ann")
     assert flex.world.split_view("shares", flex.id, w.ann.account) == (0, CONTRIBUTIONS["ann"])
+
+
+@rule
+def the_last_interval_that_fits_its_field_is_packed_as_it_is(w: World) -> None:
+    last = 2**24 - 1
+    length, delay = w.parameters.length_s, w.parameters.exit_delay_s // w.parameters.length_s
+    key, meter = KeyWord.unpack(w.view("keys", w.ann.account)), w.view("meters", w.ben.account)
+    w.evm.time_s = (last - 1 - delay) * length
+    w.send(w.keys["registrar"], "replace_meter", w.ben.account, w.stranger.address, 0)
+    before = MeterWord.unpack(meter)
+    assert w.view("meters", w.ben.account) == MeterWord(before.meter, before.curtailed, last).pack()
+    w.evm.time_s = (last - 1 - w.parameters.notice_intervals) * length
+    w.send(w.ann.owner, "set_agent", w.ann.account, w.stranger.address)
+    expected = KeyWord(w.stranger.address, key.epoch + 1, last, key.zone, key.capacity_milli_wh)
+    assert w.view("keys", w.ann.account) == expected.pack()
+    w.evm.time_s = last * length
+    w.curtail(w.ben, last, 7)
+    assert w.view("meters", w.ben.account) == MeterWord(before.meter, last, last).pack()

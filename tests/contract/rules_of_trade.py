@@ -229,6 +229,19 @@ def what_a_substitute_got_wrong_the_next_reading_puts_right(w: World) -> None:
 
 
 @rule
+def readings_outside_a_chunk_are_told_with_their_signatures(w: World) -> None:
+    # whoever calls through a contract of his own leaves no calldata that could be followed
+    w.close_fills()
+    read = (w.meter(w.ann, 5), w.meter(w.ben, -5))
+    (log,) = w.do_read(*read).logs
+    event = w.contracts.settlement.event(*log[1:])
+    assert event is not None
+    assert event.name == "ReadingsBroughtIn"
+    told = tuple((x.account, x.register_milli_wh, x.is_substitute, *x.signature) for x in read)
+    assert event.arguments == {"interval": w.t, "readings": told}
+
+
+@rule
 def an_interval_without_a_trade_is_read_after_one_with_a_trade(w: World) -> None:
     w.do(*w.trade(1000), readings=[w.meter(w.ann, 1000)])
     balance = w.balance(w.ann)

@@ -27,7 +27,7 @@ SPECS = (
     catalogue.vehicle("car", p_discharge_max_w=11_000.0),
     catalogue.pdu_module("module"),
     catalogue.pdu_module("capacitor module", storage=StorageKind.SUPERCAPACITOR),
-    DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=5_000.0),
+    DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=5_000.0, fuel_wh=4_000.0),
     DeviceSpec(name="port", kind=Kind.TIE_PORT),
 )
 PARAMS: FleetParameters = build_fleet(SPECS)

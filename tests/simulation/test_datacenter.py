@@ -1,5 +1,6 @@
 """The data centre's day: everything that goes wrong is seen, bridged, and written down with its reason."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from devices.generator import FUEL_WH_PER_L
 from node import profiles
 from node.api.app import create_app
 from node.community import open_community
 from node.hub.dispatch_state import world_from_bytes
+from node.report.borrowed import borrowed
 from node.report.racks import tables, transfer_rows
 from node.report.summary import summarise
 from node.report.terminal import figures
@@ -29,6 +32,7 @@ from node.store.tables_devices import (
 )
 from node.store.tables_market import imbalances
 from node.store.tables_racks import debts, overloads, transfers
+from node.store.tables_timeslots import timeslots
 from tests.serving import serve
 
 SCENARIO = Path(__file__).parents[2] / "scripts" / "scenarios" / "datacenter.yaml"
@@ -68,8 +72,8 @@ def test_the_broken_units_are_found_with_their_cause_and_nobody_else_is_blamed(d
     assert set(found) == {"bbu-a3", "bbu-b2"}
     assert "internal short" in found["bbu-a3"]
     assert set(found["bbu-b2"]) == {"stuck current"}
-    assert min(found["bbu-a3"].values()) > 6, "not before it breaks at 03:00"
-    assert found["bbu-b2"]["stuck current"] > 12, "not before it breaks at 06:00"
+    assert min(found["bbu-a3"].values()) > 3 * 4, "not before it breaks at 03:00"
+    assert found["bbu-b2"]["stuck current"] > 6 * 4, "not before it breaks at 06:00"
 
 
 def test_who_is_unhealthy_does_no_more_duty(day):
@@ -94,8 +98,8 @@ def test_an_internal_short_is_paid_for_by_its_owners_energy_and_the_books_close(
             day, select(device_intervals).where(device_intervals.c.device == device(day, "bbu-a3"))
         )
     ]
-    # 0.02 / h of 2.4 kWh is 48 W: 24 Wh in half an hour on top of what it lost before.
-    assert np.mean(lost[8:12]) - np.mean(lost[:6]) == pytest.approx(24.0, abs=6.0)
+    # 0.02 / h of 2.4 kWh is 48 W: 12 Wh in a quarter of an hour on top of what it lost before.
+    assert np.mean(lost[16:24]) - np.mean(lost[:12]) == pytest.approx(12.0, abs=3.0)
     for row in rows(day, select(device_intervals)):
         flows = (row.source_wh, row.sink_wh, row.stored_delta_wh, row.loss_wh, row.terminal_wh)
         residual = row.source_wh - row.sink_wh - row.stored_delta_wh - row.loss_wh - row.terminal_wh
@@ -198,7 +202,7 @@ def test_nearly_every_overload_is_predicted_and_power_is_there_before_it(day):
     foreseen = [row for row in real if row.first_s is not None]
     assert len(real) > 40 and len(foreseen) >= 0.95 * len(real)
     assert np.median([row.at_s - row.first_s for row in foreseen]) >= 1_500.0, "half an hour ahead"
-    assert len(seen) - len(real) <= 0.3 * len(real), "false alarms"
+    assert len(seen) - len(real) <= 0.2 * len(real), "false alarms"
     moved = rows(day, select(transfers).where(transfers.c.kind == "help"))
     early = [row for row in moved if row.for_s > row.start_s]
     assert len(early) >= 0.9 * len(moved)
@@ -219,7 +223,7 @@ def test_every_transfer_names_its_donor_its_loss_and_its_reason(day):
         page = tables(connection, day.scenario.delivery_intervals(), day.scenario.zone)
     reasons = {row[-1] for row in shown}
     assert any(
-        r.startswith("Rack B3: overload of 0.7 kW predicted for") and "moved from" in r for r in reasons
+        re.match(r"Rack B3: overload of 7\d\d W predicted for \d\d:\d\d, moved from", r) for r in reasons
     )
     assert any("gives back what it borrowed from" in r for r in reasons)
     # Four stages and the cables: some 7 % at a kilowatt, more at the small powers that loans are given back with.
@@ -273,6 +277,40 @@ def test_a_standby_controller_takes_over_within_a_second(day):
     assert takeover.subject == "1"
 
 
+def test_the_jobs_quarter_hour_is_traded_alone_and_the_calm_rest_of_its_hour_as_one(day):
+    delivery = day.scenario.delivery_intervals()
+    found = rows(day, select(timeslots).order_by(timeslots.c.first))
+    slots = [row for row in found if row.first in delivery]
+    lengths = [row.last - row.first + 1 for row in slots]
+    assert set(lengths) >= {1, 2, 3} and sum(lengths) == 96
+    # The job at five past moves the first quarter: the other three are one timeslot in most hours.
+    starts_in_hour = [row.first % 4 for row, length in zip(slots, lengths, strict=True) if length == 3]
+    assert len(starts_in_hour) > 12 and starts_in_hour.count(1) > 0.8 * len(starts_in_hour)
+
+
+def test_the_generator_burns_fuel_that_is_nobodys_own_generation(day):
+    with day.store.read() as connection:
+        summary = summarise(connection, day.scenario)
+    (diesel,) = summary.generators
+    # Between a quarter of its load and all of it, by the chart: 22 to 33 % of the fuel.
+    assert 0.2 < diesel.given_wh / diesel.burnt_wh < 1 / 3
+    assert diesel.burnt_wh + diesel.left_wh == pytest.approx(60 * FUEL_WH_PER_L)
+    roof_wh = summary.energy.sources_wh["solar"]
+    load_wh = sum(wh for kind, wh in summary.energy.sinks_wh.items() if kind.startswith("load"))
+    assert summary.own_use.self_sufficiency <= roof_wh / load_wh * (1 + 1e-9)
+
+
+def test_the_report_says_what_borrowers_lacked_and_got(day):
+    span, step_s = day.scenario.delivery_intervals(), day.scenario.load_step_s
+    with day.store.read() as connection:
+        by_account = borrowed(connection, span, step_s)
+    account = {p.id: row + 2 for row, p in enumerate(day.scenario.participants)}
+    b3 = by_account[account["rack-b3"]]
+    # Every hour's job, five minutes each; what arrives covers what its feed does not carry.
+    assert b3.duration_s == pytest.approx(22 * 300, abs=3 * 300)
+    assert b3.given_wh > b3.arrived_wh > b3.beyond_wh > 0 and b3.unserved_wh < 0.05 * b3.beyond_wh
+
+
 def test_the_figures_show_each_of_it(day):
     with day.store.read() as connection:
         summary = summarise(connection, day.scenario)
@@ -305,6 +343,6 @@ def test_a_restart_continues_forecasts_transfers_and_debts(tmp_path):
             community.close()
         return world
 
-    whole, resumed = run("whole", 6), run("resumed", 3, 6)
+    whole, resumed = run("whole", 12), run("resumed", 6, 12)
     assert world_from_bytes(whole).racks.book.owed_wh.any()
     assert resumed == whole

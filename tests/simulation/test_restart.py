@@ -1,11 +1,13 @@
 """A process that is stopped anywhere continues where it was, and nothing is settled twice."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, text
 
-from node import profiles
+from node import data_folder, profiles
+from node.chain.contracts import cache_folder, compile_contracts
 from node.chain.sender import SettlementHalted
 from node.community import open_community
 from node.data_folder import WrongCommunity
@@ -13,7 +15,9 @@ from node.hub.clearing import Clearing
 from node.report import export
 from node.scenario import load
 from node.simulation import Simulation
+from node.store import layout
 from node.store.tables_chain import chain_accounts
+from node.store.tables_market import meta
 from node.store.unit_of_work import Store
 from tests.simulation.conftest import CORNER
 
@@ -140,3 +144,25 @@ def test_half_a_founding_is_thrown_away(corner, undisturbed, tmp_path):
     partial.mkdir(parents=True)
     (partial / "store.sqlite").write_bytes(b"left behind by a kill")
     assert fingerprint(corner(data)) == undisturbed
+
+
+def test_a_data_folder_of_other_contracts_is_refused_and_left_as_it_is(corner, tmp_path, monkeypatch):
+    """Contracts are never changed: a folder founded with other sources stays with the version that founded it."""
+    data = tmp_path / "old"
+    corner(data, stop=1).close()
+    path = data / "state" / "store.sqlite"
+    store = Store(f"sqlite:///{path}")
+    with store.begin() as connection:
+        connection.execute(meta.delete().where(meta.c.key == layout.KEY))
+    store.close()
+    token = compile_contracts(cache_folder()).token
+    other = replace(compile_contracts(cache_folder()), token=replace(token, runtime=token.runtime + b"\xff"))
+    with monkeypatch.context() as patched:
+        patched.setattr(data_folder, "compile_contracts", lambda _cache: other)
+        with pytest.raises(
+            WrongCommunity, match=r"CreditToken .* other code .* another version of the program"
+        ):
+            corner(data)
+    assert not layout.copy_of(path, 1).exists()
+    corner(data, stop=2)  # the right version goes on, and brings the store up to date
+    assert layout.copy_of(path, 1).exists()

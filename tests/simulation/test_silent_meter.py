@@ -16,6 +16,7 @@ from node.community import FIRST_ACCOUNT, Community, open_community
 from node.hub.settled import not_on_chain
 from node.report.silent_meters import silent_meters
 from node.scenario import Scenario, load
+from node.scenario.shipped import FOLDER
 from node.simulation import Simulation
 from node.store.tables_chain import chain_accounts
 from node.store.tables_market import imbalances, readings, substitutes
@@ -161,3 +162,11 @@ def test_the_report_and_the_statement_say_why(silent):
         statement = httpx.get(f"{url}/v1/participants/{FIRST_ACCOUNT}/statement").json()["items"]
     why = [line["interval"] for line in statement if "the registrar signed for the meter" in line["reason"]]
     assert why == [row.interval for row in rows_of(community, substitutes)]
+
+
+def test_the_shipped_scenario_is_silent_long_enough_before_its_day_ends_to_show_substitutes():
+    scenario = load(FOLDER / "silent.yaml")
+    (failure,) = scenario.failures
+    ends_s = failure.duration_s + 9 * 3_600
+    assert failure.kind == "meter"
+    assert ends_s + 2 * scenario.chain.fill_window_s < 86_400

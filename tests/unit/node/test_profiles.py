@@ -296,6 +296,12 @@ def test_users_profile_is_scaled_and_found_by_its_file_name(tmp_path: Path) -> N
     assert profile_set.delivery.start - profile_set.first == 14 * 96
 
 
+@pytest.mark.parametrize(("scale", "power_w"), [({"peak_w": 200}, 200.0), ({"yearly_kwh": 8_760}, 1_000.0)])
+def test_a_constant_load_is_the_same_all_year(scale: dict[str, object], power_w: float) -> None:
+    profile_set = profiles.load(scenario_with({"profile": "CONST"} | scale))
+    np.testing.assert_array_equal(profile_set.load_w, power_w)
+
+
 def test_history_is_as_long_as_the_users_file_allows(tmp_path: Path) -> None:
     write(tmp_path, "\n".join(["unix_s,load_w", *day_file({}).splitlines()[1 + 12 * 96 + 5 :]]))
     profile_set = profiles.load(scenario_with({"profile": "office", "scale_pu": 1.0}), tmp_path)

@@ -70,16 +70,26 @@ def test_arrays_may_lie_anywhere_in_the_calldata() -> None:
     assert decode_settle(bytes(moved)) == EMPTY
 
 
-@pytest.mark.parametrize("length", [0, 3, 4, 35, 4 + 9 * 32, 4 + 9 * 32 + 31])
+@pytest.mark.parametrize("length", [0, 3, 4, 35, 4 + 9 * 32 - 1])
 def test_calldata_that_ends_too_early_is_refused(length: int) -> None:
     with pytest.raises(BadCalldata):
         decode_settle(settle_calldata(EMPTY)[:length])
 
 
-def test_calldata_that_ends_inside_an_array_is_refused() -> None:
-    full = ReadCall(5, (Tariff(1, 2),), (SignedReading(2, 3, False, CompactSignature(4, 5)),))
-    with pytest.raises(BadCalldata, match="ends at"):
-        decode_read(read_calldata(full)[:-1])
+def test_beyond_the_end_everything_is_zero_as_the_contract_reads_it() -> None:
+    """How the contract itself reads such calldata: tests/unit/node/chain/test_carried.py."""
+    full = ReadCall(5, (Tariff(1, 2),), (SignedReading(2, 3, False, CompactSignature(4, 256 * 7)),))
+    assert decode_read(read_calldata(full)[:-1]) == full
+    short = decode_read(read_calldata(full)[:-64])
+    assert short.readings == (SignedReading(2, 3, False, CompactSignature(0, 0)),)
+
+
+@pytest.mark.parametrize("offset", [32 * 40, 2**255, 2**256 - 10**6])
+def test_an_array_beyond_the_data_or_before_it_is_empty(offset: int) -> None:
+    canonical = read_calldata(ReadCall(5, (Tariff(1, 2),), ()))
+    at = 4 + 2 * 32
+    odd = canonical[:at] + offset.to_bytes(32, "big") + canonical[at + 32 :]
+    assert decode_read(odd) == ReadCall(5, (Tariff(1, 2),), ())
 
 
 def test_a_call_of_another_function_is_refused() -> None:

@@ -1,5 +1,7 @@
 """Overloads are seen coming, the best donor helps, nothing hunts, and failures are ridden through."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -186,8 +188,8 @@ def test_what_cannot_be_carried_at_all_goes_off_at_once():
 
 
 def test_terms_that_contradict_themselves_are_refused():
-    with pytest.raises(InvalidRequest, match="stop < start"):
-        KineticTerms(start_pu=0.8, stop_pu=0.9)
+    with pytest.raises(InvalidRequest, match="stop < relief <= start"):
+        KineticTerms(start_pu=0.9, relief_pu=0.95)
 
 
 def test_storages_last_as_long_as_their_powers_and_energies_allow_together():
@@ -218,10 +220,10 @@ def test_how_long_storages_last_equals_a_search(seed):
 
 
 def test_less_than_a_port_loses_by_running_is_not_fetched():
+    # Helped already and just above the relief level.
     needs = np.array([9_500.0 + 20.0, 3_000, 3_000])
+    helped = replace(Transfers.none(3, 3), is_helped=np.array([True, False, False]))
     spare = np.array([0, 4e3, 4e3])
     for stage_w, sends in ((0.0, True), (25.0, False)):
-        got = balance(
-            ring(), needs, LIMIT_W, spare, spare, Transfers.none(3, 3), 0.0, KineticTerms(stage_w=stage_w)
-        )
+        got = balance(ring(), needs, LIMIT_W, spare, spare, helped, 0.0, KineticTerms(stage_w=stage_w))
         assert got.is_helped[0] and bool(got.sent_w.any()) == sends

@@ -149,7 +149,7 @@ def test_the_textbook_case_is_short_by_just_what_the_way_loses(pair):
     """A needs 200 W and has 100, B needs 50 W and has 150: B's 100 W do not arrive whole."""
     plan, params = pair
     small = replace(plan, rated_w=np.full(2, 200.0))
-    terms = KineticTerms(start_pu=1.0, stop_pu=0.9, margin_pu=0.0)
+    terms = KineticTerms(relief_pu=1.0, stop_pu=0.9, margin_pu=0.0)
     spare = bus_power_w(small, params, np.array([0.0, 100.0]))
     got = balance(small.network, np.array([200.0, 50.0]), np.array([100.0, 150.0]), np.zeros(2), spare,
                   Transfers.none(2, 1), 0.0, terms)  # fmt: skip

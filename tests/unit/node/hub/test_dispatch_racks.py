@@ -171,7 +171,7 @@ def test_the_textbook_case_is_feasible_only_as_physics_allows(spare_w, is_enough
         (100.0, 60.0),
         port_w=200.0,
         history_w=np.tile([200.0, 50.0], (60, 1)),
-        terms=KineticTerms(horizon_s=900.0, hold_s=0.0, margin_pu=0.0, start_pu=1.0, stop_pu=0.9),
+        terms=KineticTerms(horizon_s=900.0, hold_s=0.0, margin_pu=0.0, relief_pu=1.0, stop_pu=0.9),
     )
     c.quarter(*[(200.0, 50.0)] * 3)
     outcome = c.quarter(*[(200.0, 50.0)] * 3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from devices.catalogue import fixed_load, home_battery, server_backup
+from devices.generator import fuel_power_w
 from devices.specification import DeviceSpec, Kind, Priority
 from node.controller.control_plan import ImportClass
 from node.controller.reasons import Reason
@@ -20,7 +21,9 @@ LENGTH_S = 900.0
 class Hall(Community):
     """Servers and fans with a small fast unit and a big slow one; with a generator if it starts within `start_s`."""
 
-    def __init__(self, start_s=None, small_wh=50.0, big_wh=150.0, big_w=300.0, shutdown_s=120.0):
+    def __init__(
+        self, start_s=None, small_wh=50.0, big_wh=150.0, big_w=300.0, shutdown_s=120.0, fuel_wh=None
+    ):
         home = [
             fixed_load("servers", Priority.CRITICAL),
             fixed_load("fans", Priority.DEFERRABLE),
@@ -28,7 +31,7 @@ class Hall(Community):
             home_battery("big", capacity_wh=big_wh, p_max_w=big_w, initial_pu=1.0),
         ]
         if start_s is not None:
-            home.append(DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=500.0))
+            home.append(DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=500.0, fuel_wh=fuel_wh))
         super().__init__([home], lends=True)
         starts = np.full(len(home), np.inf)
         if start_s is not None:
@@ -77,6 +80,68 @@ def test_the_generator_runs_only_while_the_supply_is_out_and_it_has_started():
     c = Hall(start_s=60.0)
     for outcome in (c.run(c.inputs(**LOAD)), *c.outage(900.0, 930.0, 2)):
         assert outcome.energies.source_wh[c.row("diesel")] == 0.0
+
+
+def test_a_generator_burns_what_the_chart_says_of_its_load():
+    c = Hall(start_s=60.0, fuel_wh=5_000.0)
+    (outcome,) = c.outage(100.0, 700.0)
+    row = c.row("diesel")
+    burnt_wh, given_wh = 5_000.0 - outcome.fuel_wh[row], outcome.energies.source_wh[row]
+    # 540 s at its mean load, on the chart's convex line: a little more if the load was uneven.
+    mean_w = given_wh / 540.0 * 3_600.0
+    least_wh = float(fuel_power_w(np.array(mean_w), np.array(500.0))) * 540.0 / 3_600.0
+    assert least_wh - 0.01 <= burnt_wh <= 1.03 * least_wh
+    assert outcome.energy_wh[row] == 0.0, "fuel is no stored electricity"
+
+
+def test_a_generator_that_runs_dry_leaves_the_hall_to_its_storages_and_then_to_an_orderly_shutdown():
+    c = Hall(start_s=60.0, fuel_wh=400.0)
+    outcomes = c.outage(100.0, 5_400.0, 6)
+    at = dict(incidents(outcomes))
+    on, dry = at[IncidentKind.GENERATOR_ON], at[IncidentKind.GENERATOR_DRY]
+    begun, done = at[IncidentKind.SHUTDOWN_BEGUN], at[IncidentKind.SHUTDOWN_DONE]
+    assert on == 160.0 and on < dry < begun and done - begun == pytest.approx(120.0, abs=0.01)
+    # 400 Wh of fuel lie between all at full load and all at the load of the servers and fans.
+    full, part = (float(fuel_power_w(np.array(p_w), np.array(500.0))) for p_w in (500.0, 300.0))
+    assert 400.0 / full * 3_600 < dry - on < 400.0 / part * 3_600
+    assert c.world.fleet.fuel_wh[c.row("diesel")] < full * 1.0 / 3_600, "no more than a second's fuel is left"
+    # The storages carry 300 W for as long as they would have without a generator, some 36 minutes.
+    assert 1_700.0 < done - dry < 2_400.0
+    missed = unserved_wh(outcomes)
+    assert missed[0] == pytest.approx(200.0 * (5_400.0 - done) / 3_600, abs=0.2)
+    assert sum(o.energies.source_wh[c.row("diesel")] for o in outcomes[3:]) == 0.0
+
+
+def test_servers_stop_before_the_fuel_does_where_storages_could_not_carry_them_to_the_end():
+    c = Hall(start_s=5.0, small_wh=3.0, big_wh=3.0, big_w=300.0, fuel_wh=400.0)
+    outcomes = c.outage(100.0, 3_000.0, 4)
+    at = dict(incidents(outcomes))
+    begun, done = at[IncidentKind.SHUTDOWN_BEGUN], at[IncidentKind.SHUTDOWN_DONE]
+    assert begun < at.get(IncidentKind.GENERATOR_DRY, np.inf)
+    missed = unserved_wh(outcomes)
+    # Cells of 3 Wh give no 300 W: dark for the five seconds until the generator, and at most two at the very end.
+    dark_s = 3_000.0 - done + 5.0
+    assert 200.0 * dark_s / 3_600 <= missed[0] + 1e-6 <= 200.0 * (dark_s + 2.0) / 3_600
+    assert 100.0 * dark_s / 3_600 <= missed[1] + 1e-6 <= 100.0 * (dark_s + 2.0) / 3_600
+    assert done - begun == pytest.approx(120.0, abs=0.01)
+
+
+def test_a_restart_while_the_tank_runs_out_goes_on_as_before():
+    failure = SupplyFailure(0, START_S + 600.0, START_S + 5_000.0)
+
+    def dark(c):
+        return c.run(c.inputs(**LOAD), disturbances=[failure])
+
+    one, two = Hall(start_s=60.0, fuel_wh=400.0), Hall(start_s=60.0, fuel_wh=400.0)
+    told = [dark(one) for _ in range(4)]
+    dark(two)
+    for _ in range(3):
+        resumed = Hall(start_s=60.0, fuel_wh=400.0)
+        resumed.world, resumed.interval = world_from_bytes(two.world.to_bytes()), two.interval
+        two = resumed
+        dark(two)
+    assert IncidentKind.GENERATOR_DRY in dict(incidents(told))
+    assert two.world.to_bytes() == one.world.to_bytes()
 
 
 def test_without_generator_servers_work_on_until_the_shutdown_has_to_begin():
