@@ -54,7 +54,7 @@ def _usable_wh(params: FleetParameters, state: FleetState) -> FloatArray:
 def missing_wh(params: FleetParameters, state: FleetState, inputs: FleetInputs) -> FloatArray:
     """Return what vehicles that are here lack for their departure, (k,) Wh."""
     rows = params.vehicle_rows
-    missing = np.maximum(_required_wh(params, inputs) - state.energy_wh.take(rows), 0.0)
+    missing = np.maximum(required_wh(params, inputs) - state.energy_wh.take(rows), 0.0)
     missing *= inputs.is_present.take(rows)
     return missing
 
@@ -63,11 +63,12 @@ def vehicle_slack_s(params: FleetParameters, state: FleetState, inputs: FleetInp
     """Return how long the vehicles can still wait before they have to charge, (k,) s; <= 0: they can't."""
     rows = params.vehicle_rows
     departs_in_s = _of_rows(inputs.departs_in_s, rows)
-    required_wh = _required_wh(params, inputs)
-    return slack_s(state.energy_wh.take(rows), required_wh, departs_in_s, params.vehicle_stored_w)
+    needed_wh = required_wh(params, inputs)
+    return slack_s(state.energy_wh.take(rows), needed_wh, departs_in_s, params.vehicle_stored_w)
 
 
-def _required_wh(params: FleetParameters, inputs: FleetInputs) -> FloatArray:
+def required_wh(params: FleetParameters, inputs: FleetInputs) -> FloatArray:
+    """Return what vehicles have to hold when they depart, as far as they can hold it, (k,) Wh."""
     rows = params.vehicle_rows
     return np.minimum(_of_rows(inputs.required_wh, rows), params.capacity_wh.take(rows))
 
