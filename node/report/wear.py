@@ -17,8 +17,8 @@ CAPTION = "Wear of storages"
 
 DEFINITIONS = {
     "Wear of storages": "Since the community began. Full cycles: energy moved through the store, both ways, over twice "
-    "its capacity. Batteries age by published laws of calendar time and of half cycles; supercapacitors and flywheels "
-    "are taken not to age.",
+    "its capacity. Batteries age by published laws of half cycles and of calendar time (by its square root: the first "
+    "days take most); supercapacitors and flywheels are taken not to age.",
 }
 
 
