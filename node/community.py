@@ -158,7 +158,7 @@ def _wire(
             chain,
             signers,
             Carriage(chain, contracts, deployment),
-            give_up=GivingUp(deployment, keys.role("operator")),
+            give_up=GivingUp(contracts, deployment, keys.role("operator")),
             makes_blocks=True,
         )
         watcher = Watcher(store, chain, contracts, deployment)

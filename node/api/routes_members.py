@@ -26,6 +26,7 @@ from node.store.tables_market import (
     participants,
     substitutes,
     tariffs,
+    voided_curtailments,
     voided_fills,
 )
 
@@ -198,6 +199,16 @@ class _Lines:
             )
         ):
             self._void[row.interval] += -row.quantity_milli_wh if row.is_buy else row.quantity_milli_wh
+        self._not_forgiven = {
+            row.interval: row.quantity_milli_wh
+            for row in db.execute(
+                select(voided_curtailments).where(
+                    voided_curtailments.c.account == account,
+                    voided_curtailments.c.interval >= low,
+                    voided_curtailments.c.interval <= high,
+                )
+            )
+        }
         self._carried = set(
             db.execute(
                 select(carried_readings.c.interval).where(
@@ -264,6 +275,11 @@ class _Lines:
         forgiven = row.imbalance_milli_wh - (row.metered_milli_wh - row.position_milli_wh)
         if forgiven:
             parts.append(f"{_amount(forgiven)} of a shortfall forgiven: the controller ordered it")
+        if t in self._not_forgiven:
+            parts.append(
+                f"up to {_amount(self._not_forgiven[t])} that the controller ordered are not forgiven: the "
+                "curtailment reached the chain after the reading"
+            )
         if row.imbalance_milli_wh < 0:
             parts.append(
                 f"{_amount(-row.imbalance_milli_wh)} missing, {_party(tariff, 'bought from')} at "

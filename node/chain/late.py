@@ -1,4 +1,8 @@
-"""A chunk whose fill window is over: the contract refuses it for good, and all chunks after it wait for its number."""
+"""What came too late, and which the contract refuses for good.
+
+A chunk whose fill window is over, and all chunks after it wait for its number; a curtailment whose interval
+somebody has read by then.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,27 +10,27 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from node.chain.barrier import CHUNK
+from node.chain.barrier import CHUNK, CURTAILMENT
 from node.chain.outbox import ANEW, ContractCall, OutboxState, change
 from node.store.tables_chain import outbox
 
-# contracts/Settlement.vy
-LATE = "settlement: late"
+# By kind, the contract's own reason (contracts/Settlement.vy, registry.vy).
+LATE = {CHUNK: "settlement: late", CURTAILMENT: "registry: read"}
 
 # Stands in an outbox row that was given up: when it reverts, nothing is left to do.
-VOID = "settlement: late; its fills are void"
+VOID = "came too late, and is void"
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Chunks that will never be mined, by their sequences, and what is sent in their place, in this order."""
+    """Chunks that will never be mined, by their sequences, and what is sent in the place of all, in this order."""
 
     sequences: tuple[int, ...]
     instead: tuple[ContractCall, ...]
 
 
-# Given the first late chunk's calldata and the chain's time: what is given up, recorded in the same transaction; None
-# as long as there is nothing that could be sent.
+# Given the calldata of what came too late and the chain's time: what is given up, recorded in the same transaction;
+# None as long as there is nothing that could be sent.
 GiveUp = Callable[[Connection, bytes, int], GivenUp | None]
 
 
@@ -48,5 +52,5 @@ def is_void(connection: Connection, row: Row[Any]) -> bool:
 
 
 def is_late(row: Row[Any], state: OutboxState, reason: str | None) -> bool:
-    """Tell whether an outbox row is a chunk that came too late."""
-    return row.kind == CHUNK and state == OutboxState.REVERTED and reason == LATE
+    """Tell whether an outbox row came too late for good."""
+    return state == OutboxState.REVERTED and reason is not None and LATE.get(row.kind) == reason

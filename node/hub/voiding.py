@@ -8,6 +8,9 @@ that are too late by then:
   moved is settled with the supplier as imbalance, by the contract and here;
 * an empty chunk takes its number, in the interval of the next chunk that is still in time;
 * its readings are brought in outside chunks, as anyone may by then.
+
+A curtailment that comes after somebody has brought its interval's reading in (an outage longer than the fill window
+makes that possible) cannot count either: it leaves `curtailments` for `voided_curtailments`.
 """
 
 from collections import defaultdict
@@ -18,7 +21,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from node.chain import calldata, typed_data
 from node.chain.calldata import ReadCall, SettleCall
-from node.chain.contracts import Deployment
+from node.chain.contracts import Contracts, Deployment
 from node.chain.keys import LocalSigner
 from node.chain.late import GivenUp
 from node.chain.outbox import ANEW, ContractCall, OutboxState
@@ -27,7 +30,16 @@ from node.hub.registry import Registry
 from node.hub.repricing import reprice
 from node.store.bulk import insert_all
 from node.store.tables_chain import outbox
-from node.store.tables_market import chunks, fills, imbalances, orders, trades, voided_fills
+from node.store.tables_market import (
+    chunks,
+    curtailments,
+    fills,
+    imbalances,
+    orders,
+    trades,
+    voided_curtailments,
+    voided_fills,
+)
 
 OPERATOR = "operator"
 
@@ -41,12 +53,15 @@ class GivingUp:
         Seals the empty chunk.
     """
 
-    def __init__(self, deployment: Deployment, operator: LocalSigner) -> None:
+    def __init__(self, contracts: Contracts, deployment: Deployment, operator: LocalSigner) -> None:
+        self._settlement = contracts.settlement
         self._deployment = deployment
         self._operator = operator
 
     def __call__(self, connection: Connection, late: bytes, now_s: int) -> GivenUp | None:
-        """Give up the fills of a late chunk, and of all late ones after it, in the caller's transaction.
+        """Give up a late chunk's fills and those of all late ones after it, or a curtailment.
+
+        All is recorded in the caller's transaction.
 
         Parameters
         ----------
@@ -60,6 +75,8 @@ class GivingUp:
         GivenUp or None
             None, and nothing done, as long as no planned chunk is in time: the next interval's will be.
         """
+        if late[:4] != calldata.SETTLE_SELECTOR:
+            return self._void_curtailment(connection, late)
         first = calldata.decode_settle(late).sequence
         planned = self._from(connection, first)
         due = next((number for number, call in planned.items() if self._is_in_time(call, now_s)), None)
@@ -68,6 +85,16 @@ class GivingUp:
         too_late = [chunk for number, chunk in planned.items() if number < due]
         instead = [call for chunk in too_late for call in self._instead(connection, chunk, planned[due])]
         return GivenUp(tuple(chunk.sequence for chunk in too_late), tuple(instead))
+
+    def _void_curtailment(self, connection: Connection, late: bytes) -> GivenUp:
+        """Take back what was forgiven: somebody brought the interval's reading in before."""
+        account, interval, quantity, _, _ = self._settlement.arguments("curtail", late)
+        key = (curtailments.c.account == account, curtailments.c.interval == interval)
+        connection.execute(delete(curtailments).where(*key))
+        row = {"account": account, "interval": interval, "quantity_milli_wh": quantity}
+        connection.execute(insert(voided_curtailments).values(row))
+        _reprice_if_read(connection, Registry.load(connection), account, interval)
+        return GivenUp((), ())
 
     def _from(self, connection: Connection, sequence: int) -> dict[int, SettleCall]:
         """Return the planned chunks from a sequence on, in their order, as they were sent last."""
@@ -125,13 +152,7 @@ class GivingUp:
         self._shrink_trades(connection, where)
         registry = Registry.load(connection)
         for account in sorted({fill.order.account for fill in call.fills}):
-            settled_in = connection.execute(
-                select(imbalances.c.settled_in).where(
-                    imbalances.c.account == account, imbalances.c.interval == call.interval
-                )
-            ).scalar()
-            if settled_in is not None:  # else its meter is silent: priced when it is read
-                reprice(connection, registry, account, call.interval, settled_in=settled_in)
+            _reprice_if_read(connection, registry, account, call.interval)
 
     @staticmethod
     def _move_fills(connection: Connection, where: tuple[int, int], lost: Mapping[int, int]) -> None:
@@ -184,6 +205,16 @@ class GivingUp:
         ]
         connection.execute(delete(trades).where(*of_round))
         insert_all(connection, trades, list(shrunk(known, left[True], left[False])))
+
+
+def _reprice_if_read(connection: Connection, registry: Registry, account: int, interval: int) -> None:
+    settled_in = connection.execute(
+        select(imbalances.c.settled_in).where(
+            imbalances.c.account == account, imbalances.c.interval == interval
+        )
+    ).scalar()
+    if settled_in is not None:  # else its meter is silent: priced when it is read
+        reprice(connection, registry, account, interval, settled_in=settled_in)
 
 
 def shrunk(

@@ -37,6 +37,7 @@ EXPORTED: tuple[Table, ...] = (
     m.substitutes,
     m.carried_readings,
     m.curtailments,
+    m.voided_curtailments,
     m.imbalances,
     m.flex_events,
     m.flex_members,

@@ -229,6 +229,15 @@ curtailments = Table(
     Column("signature", FixedBytes(64), nullable=False),
 )
 
+# Curtailments that came after their interval was read: nothing is forgiven (hub/voiding).
+voided_curtailments = Table(
+    "voided_curtailments",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+)
+
 imbalances = Table(
     "imbalances",
     metadata,

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select
 
-from node.bench.live_community import OPERATOR
+from node.bench.live_community import OPERATOR, TARIFF
 from node.chain import calldata
 from node.chain.calldata import ReadCall, read_calldata
 from node.chain.carried import Carriage
-from node.chain.late import VOID, GivenUp
+from node.chain.late import VOID, GivenUp, GiveUp
 from node.chain.sender import OutboxState, Sender, SettlementHalted
 from node.store.tables_chain import outbox
 from tests.unit.node.chain.live import Node, contracts
+from tests.unit.node.chain.stranger import carry
 from tests.unit.node.chain.test_barrier import Overheard
-from tests.unit.node.chain.test_carried import _finish
+from tests.unit.node.chain.test_carried import _curtail, _finish
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ class Given:
         return GivenUp(tuple(range(self._n)), tuple(calls))
 
 
-def _with(node: Node, given: Given) -> None:
+def _with(node: Node, given: GiveUp) -> None:
     deployment = node.community.deployment
     carriage = Carriage(node.chain, contracts(), deployment)
     keys = {OPERATOR: node.community.keys[OPERATOR]}
@@ -129,3 +130,25 @@ def test_without_anybody_to_give_it_up_it_halts(node: Node) -> None:
     node.mine(node.community.first)
     with pytest.raises(SettlementHalted, match="settlement: late"):
         node.sender.drive()
+
+
+def test_a_curtailment_after_its_reading_is_given_up_and_all_goes_on(node: Node) -> None:
+    """After an outage longer than the fill window a member brings his own reading in before our curtailment."""
+    community, first = node.community, node.community.first
+    asked: list[bytes] = []
+
+    def give_up(_connection: Connection, late: bytes, _now_s: int) -> GivenUp:
+        asked.append(late)
+        return GivenUp((), ())
+
+    _with(node, give_up)
+    node.plan([community.tariffs(first)])
+    node.sender.drive()
+    node.chain.produce_block(community.end_s(first) + community.deployment.parameters.fill_window_s)
+    read = ReadCall(first, (TARIFF,), tuple(community.readings(first)))
+    carry(node, community.deployment.settlement, read_calldata(read))
+    late = _curtail(node, 3, first, 500)
+    node.plan([late])
+    _finish(node)
+    assert asked == [late.data]
+    assert _rows(node)[-1][2:] == ("final", VOID)

@@ -9,8 +9,19 @@ from node.chain.contracts import Deployment, Parameters, Roles
 from node.chain.outbox import OutboxState
 from node.chain.typed_data import CompactSignature, Tariff
 from node.hub.voiding import GivingUp, shrunk
+from node.report.void_fills import void_fills
 from node.store.tables_chain import outbox
-from node.store.tables_market import chunks, fills, imbalances, trades, voided_fills
+from node.store.tables_market import (
+    chunks,
+    curtailments,
+    fills,
+    imbalances,
+    readings,
+    trades,
+    voided_curtailments,
+    voided_fills,
+)
+from tests.unit.node.chain.live import contracts
 from tests.unit.node.hub.small_hub import (
     ACCOUNTS,
     DOMAIN,
@@ -19,6 +30,7 @@ from tests.unit.node.hub.small_hub import (
     SHORT,
     Hub,
     T,
+    curtailment,
     key,
     order,
     reading,
@@ -89,7 +101,7 @@ def plan(hub: Hub, sequence: int, interval: int, quantity: int = 0) -> bytes:
 
 def give_up(hub: Hub, data: bytes, now_s: int):
     with hub.store.begin() as connection:
-        return GivingUp(DEPLOYMENT, key("operator"))(connection, data, now_s)
+        return GivingUp(contracts(), DEPLOYMENT, key("operator"))(connection, data, now_s)
 
 
 # when interval T cannot be filled any more, and the next one can
@@ -157,3 +169,25 @@ def test_parts_in_several_late_chunks_add_up(hub: Hub) -> None:
     assert given_up.sequences == (0, 1)
     assert hub.rows(voided_fills) == whole
     assert hub.rows(fills) == []
+
+
+def test_a_curtailment_that_came_after_the_reading_forgives_nothing(hub: Hub) -> None:
+    """Account 3 sold 500 Wh that it did not deliver, 200 of them because the controller ordered it."""
+    with hub.store.begin() as connection:
+        connection.execute(imbalances.delete())
+        connection.execute(readings.delete())
+        hub.metering.curtail(connection, [curtailment(3, T, 200_000)])
+        hub.metering.read(connection, T, [reading(account, T, 0) for account in ACCOUNTS])
+    missing = {row.account: row.imbalance_milli_wh for row in hub.rows(imbalances)}
+    assert missing[3] == -300_000
+    data = contracts().settlement.encode("curtail", 3, T, 200_000, 1, 1)
+    given_up = give_up(hub, data, LATE_S)
+    assert (given_up.sequences, given_up.instead) == ((), ())
+    missing = {row.account: row.imbalance_milli_wh for row in hub.rows(imbalances)}
+    assert missing[3] == -500_000
+    assert hub.rows(curtailments) == []
+    (void,) = hub.rows(voided_curtailments)
+    assert (void.account, void.quantity_milli_wh) == (3, 200_000)
+    with hub.store.read() as connection:
+        told = void_fills(connection, range(T, T + 1))
+    assert told.in_words() == "1 curtailments came after the reading; nothing was forgiven"
