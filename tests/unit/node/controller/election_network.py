@@ -45,7 +45,9 @@ class Network:
     def partition(self, *components):
         """Cut or close lines: members notice within `SETTLE_MS`."""
         self.components = [frozenset(one) for one in components]
-        seen = [{self.members[row].component for row in one if row in self.members} for one in self.components]
+        seen = [
+            {self.members[row].component for row in one if row in self.members} for one in self.components
+        ]
         if any(len(views) > 1 for views in seen):
             self.merged_ms = self.now_ms  # also where a healing was not noticed before the next cut
         self.first_command_ms = {}
