@@ -262,3 +262,13 @@ def test_states_that_are_none_are_refused():
     c.live(c.wants(), (100, 2_000))
     with pytest.raises(BadWorld):
         world_from_bytes(c.world.to_bytes()[:-3])
+
+
+def test_energy_in_a_storage_that_is_unhealthy_is_not_counted_on():
+    c = Street(has_second_battery=True)
+    c.live(c.wants(), (0, 1e6))
+    healthy = np.ones(c.params.n_devices, bool)
+    both = c.live(c.wants(), (0, 1e6), is_healthy=healthy).islands[0].usable_wh
+    healthy[c.row("battery-b")] = False
+    one = c.live(c.wants(), (0, 1e6), is_healthy=healthy).islands[0].usable_wh
+    assert one == pytest.approx(both / 2, rel=0.15)
