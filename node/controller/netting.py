@@ -62,7 +62,7 @@ class _Direction:
 
     cap_milli_w: IntArray  # (n_nodes,)
     feeder: AllocationPlan  # one claim a device: what own supply leaves
-    both: AllocationPlan  # two claims a device: own supply (class 0), then the feeder's
+    both: AllocationPlan  # two claims a device: own supply first, then the feeder's
     own: _OwnSupply
     holds_first: bool  # what only flows on comes before everything else
 
@@ -119,10 +119,12 @@ def plan_net(
     twice = np.r_[node_of_device, node_of_device]
 
     def direction(cap_w: FloatArray, klass: IntArray, holds_first: bool) -> _Direction:
+        # Own supply goes to the most important demand first, also where a place behind the meter is narrow.
+        own = np.zeros_like(klass) if holds_first else klass
         return _Direction(
             cap_milli_w=cap_milli_w(cap_w),
             feeder=plan_allocation(tree, node_of_device, klass),
-            both=plan_allocation(tree, twice, np.r_[np.zeros_like(klass), 1 + klass]),
+            both=plan_allocation(tree, twice, np.r_[own, 1 + own.max(initial=-1) + klass]),
             own=_own_supply(account_of_device, klass),
             holds_first=holds_first,
         )
