@@ -6,7 +6,7 @@
 | accepted, not begun | kept beside the lease in force until it begins |
 | lease ended, none follows | safe state: `safe_p_w` |
 | storage below the low threshold | requests the energy up to it |
-| storage above the high threshold and idle | offers the energy above it |
+| storage above the high threshold and idle | offers the energy above it, and goes on while it gives it slowly |
 | vehicle without a lease | charges at full power as soon as its departure leaves no slack |
 | permission NO_CONTRIBUTION | never injects |
 | permission EMERGENCY | the owner's reserve may be used |
@@ -31,6 +31,8 @@ from devices.state import FleetInputs, FleetState, StepFlows
 
 # A storage counts as idle below this share of its rating.
 IDLE_BELOW_PU: Final = 0.02
+# A storage that discharges so slowly that its offer would last this long still offers it.
+OFFER_LASTS_H: Final = 0.5
 # A vehicle above this share of its charging power is charging on purpose.
 CHARGING_FROM_PU: Final = 0.5
 # Unix times in seconds are exact to about 1e-7: a step that ends at a lease's border must not be refused.
@@ -277,7 +279,10 @@ def _thresholds(
     request[rows] = np.maximum(low, 0.0) * is_here
     usable *= params.high_threshold_pu[rows]
     above -= usable
-    is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
+    p_w = state.p_w[rows]
+    is_idle = np.abs(p_w) <= IDLE_BELOW_PU * params.units.rated_w
+    # Who already gives it, and no faster than this, is not busy with anything else: offers must not flicker.
+    is_idle |= (p_w > 0.0) & (p_w * OFFER_LASTS_H <= above)
     contribute[rows] = np.maximum(above, 0.0) * (is_here & is_idle)
     return request, contribute
 
