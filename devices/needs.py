@@ -11,6 +11,8 @@ from devices.state import FleetInputs, FleetState
 
 # A storage counts as idle below this share of its rating.
 IDLE_BELOW_PU: Final = 0.02
+# A storage that discharges so slowly that its offer would last this long still offers it.
+OFFER_LASTS_H: Final = 0.5
 
 
 def request_wh(params: FleetParameters, state: FleetState, inputs: FleetInputs) -> FloatArray:
@@ -38,7 +40,10 @@ def contribution_wh(params: FleetParameters, state: FleetState, inputs: FleetInp
         above = state.energy_wh[rows] - params.floor_wh[rows]
         above -= _usable_wh(params, state) * params.high_threshold_pu[rows]
         np.maximum(above, 0.0, out=above)
-        is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
+        p_w = state.p_w[rows]
+        is_idle = np.abs(p_w) <= IDLE_BELOW_PU * params.units.rated_w
+        # Who already gives it, and no faster than this, is not busy with anything else: offers must not flicker.
+        is_idle |= (p_w > 0.0) & (p_w * OFFER_LASTS_H <= above)
         above *= inputs.is_present[rows] & is_idle
         contribution[rows] = above
     return contribution

@@ -178,7 +178,7 @@ class Simulation:
         community.clock.advance_to(start_s)
         self._islands.begin(interval, self._world)
         with self.times.of("agents"):
-            community.agents.take_out(self._health.is_fit)
+            community.agents.take_out(self._health.is_fit & community.plant.is_planned)
             aim = community.agents.begin(interval, self._world.fleet)
         for due in self._rounds_due(interval, start_s, end_s):
             self._hold(due, interval, aim)
@@ -267,10 +267,10 @@ class Simulation:
         return float(grid.start_s(interval)), float(grid.end_s(interval))
 
     def _targets(self, aim: Aim) -> FloatArray:
-        """Return each account's target; accounts without storage just follow load and sun."""
+        """Return each account's target; accounts without planned storage just follow load and sun."""
         plant = self.community.plant
         has_storage = np.zeros(len(self.community.scenario.participants), np.bool_)
-        has_storage[plant.participant[plant.storages]] = True
+        has_storage[plant.participant[plant.storages[plant.is_planned[plant.storages]]]] = True
         return np.where(has_storage, aim.target_export_wh, np.nan)
 
     # -------------------------------------------------------------- end of an interval

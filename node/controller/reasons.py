@@ -30,6 +30,7 @@ class Reason(IntEnum):
     GIVES_BACK = 20
     RIDE_THROUGH = 21
     SHUTDOWN = 22
+    CONTRIBUTES = 23
     NO_VOLTAGE = 50
     SHED = 51
     PICK_UP = 52
@@ -62,6 +63,7 @@ _SENTENCES = {
     Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
     Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",
     Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
+    Reason.CONTRIBUTES: "contributes to its account's load: above its high threshold",
     Reason.REQUEST: "asked for energy: below its low threshold",
     Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }

@@ -9,6 +9,7 @@ from node.report.borrowed import DEFINITIONS as BORROWED_DEFINITIONS
 from node.report.control import DEFINITIONS as CONTROL_DEFINITIONS
 from node.report.generators import DEFINITIONS as GENERATOR_DEFINITIONS
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
+from node.report.reasons import DEFINITIONS as REASON_DEFINITIONS
 from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
 from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
 from node.report.wear import DEFINITIONS as WEAR_DEFINITIONS
@@ -50,6 +51,7 @@ DEFINITIONS: Mapping[str, str] = {
     "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
     "reference keeps its supply: on a day with an outage a saving says little.",
     **CONTROL_DEFINITIONS,
+    **REASON_DEFINITIONS,
     **RACK_DEFINITIONS,
     **BORROWED_DEFINITIONS,
     **GENERATOR_DEFINITIONS,

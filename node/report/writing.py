@@ -17,6 +17,7 @@ from node.report import (
     plots,
     queries,
     racks,
+    reasons,
     terminal,
     voltage,
     voltage_plots,
@@ -125,6 +126,7 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
     }
     found |= borrowed.tables(connection, summary.span, scenario.load_step_s or scenario.interval_s)
     found |= racks.tables(connection, summary.span, scenario.zone)
+    found |= reasons.tables(connection, summary.span)
     found |= wear.tables(connection)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)

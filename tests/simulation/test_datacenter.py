@@ -14,7 +14,7 @@ from node import profiles
 from node.api.app import create_app
 from node.community import open_community
 from node.hub.dispatch_state import world_from_bytes
-from node.report import control, wear
+from node.report import control, reasons, wear
 from node.report.borrowed import borrowed
 from node.report.racks import tables, transfer_rows
 from node.report.summary import summarise
@@ -325,6 +325,16 @@ def test_the_report_shows_control_periods_switchings_wear_and_the_virtual_batter
     for part in ("capacity lost to time", "to cycles", "resistance grown"):
         assert 0 < float(by_name["battery-a"][part].rstrip("%")) < 1
     assert by_name["module-a"]["capacity lost to time"] == "0.0000%", "a flywheel does not age"
+
+
+def test_the_report_counts_the_reasons_of_all_setpoints(day):
+    with day.store.read() as connection:
+        _, counted = reasons.tables(connection, day.scenario.delivery_intervals())[reasons.CAPTION]
+    by_reason = {reason: (int(times.replace(",", "")), int(devices)) for reason, times, devices in counted}
+    assert sum(times for times, _ in by_reason.values()) == len(rows(day, select(setpoints.c.id)))
+    assert by_reason["moves power to a node before its predicted overload"][0] > 100
+    assert by_reason["taken out: unhealthy"][1] == 2
+    assert {"relieves a node", "storage is full", "stops at the owner's reserve"} <= set(by_reason)
 
 
 def test_the_generator_burns_fuel_that_is_nobodys_own_generation(day):

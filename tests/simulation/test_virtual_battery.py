@@ -12,6 +12,7 @@ from node.report.summary import summarise
 from node.scenario import Study, load
 from node.scenario.shipped import scenario_path
 from node.simulation import Simulation
+from node.store.tables_devices import device_intervals, devices, setpoints
 from node.store.tables_racks import debts, transfers
 
 FIRST, INTERVALS = 8, 24  # from the third hour on everything is as it stays
@@ -65,6 +66,30 @@ def test_the_report_says_who_is_short_by_how_much_and_why(hours, tmp_path):
     page = writing.write(connection, scenario, summarise(connection, scenario), tmp_path).read_text()
     assert borrowed.CAPTION in page and "short by 5." in page
     assert "overload of 100 W measured at" in page
+
+
+def test_units_that_nobody_plans_ask_below_their_low_threshold_and_contribute_above_the_high_one(hours):
+    scenario, connection, _ = hours
+    start = scenario.delivery_intervals().start
+    found = connection.execute(
+        select(devices.c.name, setpoints.c.reason).join(devices, devices.c.id == setpoints.c.device)
+    ).all()
+    for name, reason in (
+        ("pdu-empty", "asked for energy: below its low threshold"),
+        ("pdu-full", "contributes to its account's load: above its high threshold"),
+    ):
+        assert {row.name[:-3] for row in found if row.reason == reason} == {name}
+    stored = {
+        row.name: row.energy_wh
+        for row in connection.execute(
+            select(devices.c.name, device_intervals.c.energy_wh)
+            .join(device_intervals, device_intervals.c.device == devices.c.id)
+            .where(device_intervals.c.interval == start + INTERVALS - 1, devices.c.kind == "pdu_module")
+        )
+    }
+    # Modules of 50 Wh: up to the low threshold of 0.3, and down to where 5 W are not worth a converter above 0.8.
+    for name, wh in stored.items():
+        assert wh == pytest.approx(15.0, abs=0.1) if "empty" in name else 40.0 <= wh < 45.1
 
 
 def test_what_the_way_loses_is_owed_with_the_loan(hours):
