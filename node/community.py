@@ -152,13 +152,14 @@ def _wire(
     contracts = sender = watcher = None
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
+        frame = _frame(store, plant, domain)
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
         sender = Sender(
             store,
             chain,
             signers,
             Carriage(chain, contracts, deployment),
-            give_up=GivingUp(contracts, deployment, keys.role("operator")),
+            give_up=GivingUp(contracts, deployment, keys.role("operator"), frame),
             makes_blocks=True,
         )
         watcher = Watcher(store, chain, contracts, deployment)
@@ -232,15 +233,7 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(
-            topology.ids,
-            topology.parent,
-            account,
-            topology.node_of_participant,
-            registry.member_of,
-            registry.sources,
-        )
-        publisher = Publisher(store, sender, Frame(domain, network), bundles)
+        publisher = Publisher(store, sender, frame, bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
         )
@@ -293,6 +286,22 @@ def _wire(
         watcher=watcher,
         publisher=publisher,
     )
+
+
+def _frame(store: Store, plant: Plant, domain: Domain) -> Frame:
+    """Return what all bundles of the community say the same."""
+    with store.read() as connection:
+        registry = Registry.load(connection)
+    topology = plant.topology
+    network = network_of(
+        topology.ids,
+        topology.parent,
+        registry.account.tolist(),
+        topology.node_of_participant,
+        registry.member_of,
+        registry.sources,
+    )
+    return Frame(domain, network)
 
 
 def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:

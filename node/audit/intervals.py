@@ -126,12 +126,12 @@ def _notes(bundle: Bundle, found: OnChain) -> Iterator[str]:
 def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str]:
     """Compare fills with what the chunks on chain settled."""
     is_closed = record.head.timestamp_s >= _closes_s(record, bundle.head.interval)
-    if not found.chunks and bundle.fills and is_closed:
-        yield f"its {len(bundle.fills)} fills never reached the chain within its fill window: void"
-        return
     if not found.chunks:
-        yield "no chunk on chain settled it"
-        return
+        if not is_closed:
+            yield "no chunk on chain settled it"
+        elif bundle.fills:
+            yield f"its {len(bundle.fills)} fills never reached the chain within its fill window: void"
+        return  # nothing was to be filled, and readings count outside chunks too
     prices: defaultdict[int, list[int]] = defaultdict(list)
     for line in bundle.prices:
         prices[line.round].append(line.price_micro_per_kwh or 0)

@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from node.audit.publishing import Frame, keep
 from node.chain import calldata, typed_data
 from node.chain.calldata import ReadCall, SettleCall
 from node.chain.contracts import Contracts, Deployment
@@ -51,12 +52,17 @@ class GivingUp:
     ----------
     operator : LocalSigner
         Seals the empty chunk.
+    frame : Frame
+        Of the bundles, which stay as they were committed to.
     """
 
-    def __init__(self, contracts: Contracts, deployment: Deployment, operator: LocalSigner) -> None:
+    def __init__(
+        self, contracts: Contracts, deployment: Deployment, operator: LocalSigner, frame: Frame
+    ) -> None:
         self._settlement = contracts.settlement
         self._deployment = deployment
         self._operator = operator
+        self._frame = frame
 
     def __call__(self, connection: Connection, late: bytes, now_s: int) -> GivenUp | None:
         """Give up a late chunk's fills and those of all late ones after it, or a curtailment.
@@ -89,6 +95,7 @@ class GivingUp:
     def _void_curtailment(self, connection: Connection, late: bytes) -> GivenUp:
         """Take back what was forgiven: somebody brought the interval's reading in before."""
         account, interval, quantity, _, _ = self._settlement.arguments("curtail", late)
+        keep(connection, self._frame, interval)
         key = (curtailments.c.account == account, curtailments.c.interval == interval)
         connection.execute(delete(curtailments).where(*key))
         row = {"account": account, "interval": interval, "quantity_milli_wh": quantity}
@@ -142,6 +149,7 @@ class GivingUp:
     # -------------------------------------------------------------- the record
 
     def _void(self, connection: Connection, call: SettleCall) -> None:
+        keep(connection, self._frame, call.interval)
         domain, where = self._deployment.domain, (call.interval, call.round)
         lost: defaultdict[int, int] = defaultdict(int)
         for fill in call.fills:

@@ -151,6 +151,14 @@ voided_fills = Table(
     Column("amount_pico", Amount, nullable=False),  # that was not received; negative for a buyer
 )
 
+# Bundles whose rows have changed since they were committed to: what was said then is published (audit/publishing).
+kept_bundles = Table(
+    "kept_bundles",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
 trades = Table(
     "trades",
     metadata,

@@ -287,3 +287,23 @@ def test_a_chunk_that_never_reached_the_chain_is_found(audit: Audit) -> None:
     assert last.fills
     found = Auditor(record).check(interval, audit.file(interval)) or ""
     assert "never reached the chain within its fill window: void" in found
+
+
+def test_an_interval_without_fills_needs_no_chunk_once_it_cannot_have_one(audit: Audit) -> None:
+    """Its readings came in outside chunks, as after an outage longer than the fill window."""
+    community = audit.community
+    record = replayed(community)
+    quiet = [
+        interval
+        for interval in community.scenario.delivery_intervals()
+        if not decode(audit.file(interval)).fills
+    ]
+    assert quiet
+    closed, fresh = Auditor(record), replayed(community)
+    record.by_interval[quiet[0]].chunks.clear()
+    assert closed.check(quiet[0], audit.file(quiet[0])) is None
+    fresh.by_interval[quiet[0]].chunks.clear()
+    ends_s = fresh.ledger.terms.end_s(quiet[0])
+    fresh.head = replace(fresh.head, timestamp_s=ends_s + fresh.ledger.terms.fill_window_s - 1)
+    found = Auditor(fresh).check(quiet[0], audit.file(quiet[0])) or ""
+    assert "no chunk on chain settled it" in found

@@ -46,6 +46,9 @@ def voided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     first.close()
     run_corner(data, stop=LOST).close()
     restore(folder / "old.sqlite", data / STATE / "chain.sqlite")
+    begin = load(CORNER).delivery_intervals().start
+    for n in range(COPIED, LOST):  # as if they had not been published yet
+        (data / "bundles" / file_name(begin + n)).unlink()
     community = run_corner(data)
     yield Ran(community, data)
     community.close()
@@ -128,6 +131,13 @@ def test_an_auditor_is_told_which_fills_are_void_and_finds_the_rest_in_order(voi
         else:
             assert found is None
     assert auditor.record.general == []
+
+
+def test_what_was_committed_to_is_published_as_it_was(voided: Ran, ran: Ran) -> None:
+    first = first_of(voided)
+    for n in range(COPIED, LOST):
+        name = file_name(first + n)
+        assert (voided.data / "bundles" / name).read_bytes() == (ran.data / "bundles" / name).read_bytes()
 
 
 def test_the_report_and_the_statement_say_so(voided: Ran, ran: Ran) -> None:

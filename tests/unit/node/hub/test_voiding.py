@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import insert, select
 
+from node.audit.publishing import Frame, network_of
 from node.chain import calldata
 from node.chain.calldata import SignedFill, SignedReading, settle_calldata
 from node.chain.contracts import Deployment, Parameters, Roles
@@ -39,6 +40,8 @@ from tests.unit.node.hub.small_hub import (
 PARAMETERS = Parameters(length_s=LENGTH_S, fill_window_s=2 * LENGTH_S)
 ROLES = Roles(*(key(f"role {i}").address for i in range(7)))
 DEPLOYMENT = Deployment(DOMAIN.chain_id, b"\1" * 20, DOMAIN.contract, b"\2" * 20, ROLES, PARAMETERS)
+
+FRAME = Frame(DOMAIN, network_of(["root"], [-1], ACCOUNTS, [0] * 4, [0] * 4, [0] * 4))
 
 
 def trade(number: int, buyer: int, seller: int, quantity: int) -> dict[str, int]:
@@ -101,7 +104,7 @@ def plan(hub: Hub, sequence: int, interval: int, quantity: int = 0) -> bytes:
 
 def give_up(hub: Hub, data: bytes, now_s: int):
     with hub.store.begin() as connection:
-        return GivingUp(contracts(), DEPLOYMENT, key("operator"))(connection, data, now_s)
+        return GivingUp(contracts(), DEPLOYMENT, key("operator"), FRAME)(connection, data, now_s)
 
 
 # when interval T cannot be filled any more, and the next one can
