@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from devices.firmware import vehicle_needs
+from devices.needs import required_wh
 from devices.specification import Kind
-from node.controller.control_plan import ControlPlan
-from node.controller.decision import FIRMWARE_STEP_S, Decision, Period, decide, wanted_load_w
+from node.controller.control_plan import FIRMWARE_STEP_S, ControlPlan
+from node.controller.decision import Decision, Period, decide, wanted_load_w
 from node.controller.microgrid import BoolArray
 from node.controller.microgrid_balance import MILLI, balance
 from node.controller.network import FloatArray, IntArray
@@ -120,7 +120,7 @@ def _cars_w(
     params, state = plan.params, period.state
     cars = np.flatnonzero((params.kind == Kind.VEHICLE) & (params.p_discharge_max_w > 0.0) & can)
     kept_wh = np.zeros(params.n_devices)
-    kept_wh[params.vehicle_rows] = vehicle_needs(params, period.inputs)[0]
+    kept_wh[params.vehicle_rows] = required_wh(params, period.inputs)
     spare_wh = np.maximum(state.energy_wh[cars] - np.maximum(params.floor_wh, kept_wh)[cars], 0.0)
     most_w = np.minimum(np.maximum(period.p_max_w[cars], 0.0), spare_wh * (3_600.0 / period.left_s))
     low_w, high_w, held_wh, room_wh = limits

@@ -6,7 +6,7 @@ unless a newer order has taken its place meanwhile: then it is refused, for it i
 """
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,8 +144,10 @@ class Trading:
                 answers[i] = Refusal(hashes[i].hex(), error.reason, error.detail)
                 continue
             seen[hashes[i]] = i
-            answers[i] = self._receipt(hashes[i], self._next_sequence + len(accepted), received_at_s)
             accepted.append((i, signed))
+        placed = _in_tie_order(accepted, hashes)
+        for sequence, (i, _) in enumerate(placed, self._next_sequence):
+            answers[i] = self._receipt(hashes[i], sequence, received_at_s)
         if repeats:
             self._answer_repeats(answers, repeats, accepted, flat)
         if is_new:  # what would be refused now may have been accepted when it came in first
@@ -155,9 +157,9 @@ class Trading:
                 known.get(order_hash, answer) for order_hash, answer in zip(hashes, answers, strict=True)
             ]
         self._refuse(connection, answers, owners, received_at_s)
-        rows = _columns([signed for _, signed in accepted])
-        rows["hash"] = [hashes[i] for i, _ in accepted]
-        receipts = [answer for i, _ in accepted if isinstance(answer := answers[i], Receipt)]
+        rows = _columns([signed for _, signed in placed])
+        rows["hash"] = [hashes[i] for i, _ in placed]
+        receipts = [answer for i, _ in placed if isinstance(answer := answers[i], Receipt)]
         rows["sequence"] = [receipt.sequence for receipt in receipts]
         rows["receipt"] = [CompactSignature(receipt.r, receipt.vs).to_bytes() for receipt in receipts]
         insert_columns(connection, orders, {**rows, "received_at_s": received_at_s})
@@ -239,6 +241,18 @@ class Trading:
                 )
 
     def _check_gate(self, order: Order, moment: "_Moment") -> None:
+        if (order.first, order.last) not in moment.open:
+            self._check_time(order, moment)
+            moment.open.add((order.first, order.last))
+        for interval in range(order.first, order.last + 1):
+            if self._book.is_closed(interval, order.account, order.lane):
+                raise OrderRefused(
+                    RefusalReason.LANE_CLOSED,
+                    f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
+                )
+
+    def _check_time(self, order: Order, moment: "_Moment") -> None:
+        """Refuse what is too late, too early, or cuts a timeslot: the same for all orders of these intervals."""
         gate_s = moment.gate_s.get(order.first)
         if gate_s is None:
             gate_s = moment.gate_s[order.first] = self._schedule.gate_closure_s(order.first)
@@ -259,12 +273,6 @@ class Trading:
                 f"intervals {order.first}..{order.last} cut a timeslot: the first is traded in "
                 f"{head.start}..{head.stop - 1}, the last in {tail.start}..{tail.stop - 1}",
             )
-        for interval in range(order.first, order.last + 1):
-            if self._book.is_closed(interval, order.account, order.lane):
-                raise OrderRefused(
-                    RefusalReason.LANE_CLOSED,
-                    f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
-                )
 
     def _slot_of(self, interval: int, moment: "_Moment") -> range:
         slot = moment.slot.get(interval)
@@ -310,10 +318,26 @@ class _Moment:
     furthest: int
     gate_s: dict[int, int]
     slot: dict[int, range]
+    open: set[tuple[int, int]]  # first and last interval of orders that are in time
 
     @classmethod
     def of(cls, now_s: float, grid: IntervalGrid, policy: DoorPolicy) -> "_Moment":
-        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {})
+        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {}, set())
+
+
+def _in_tie_order(
+    accepted: list[tuple[int, SignedOrder]], hashes: list[bytes]
+) -> list[tuple[int, SignedOrder]]:
+    """Return orders that came at one moment in the order of their hashes: who asks first among them gains nothing.
+
+    Orders of one lane keep the order in which they came, because the last one counts.
+    """
+    lanes = [(signed.order.account, signed.order.lane) for _, signed in accepted]
+    waiting: defaultdict[tuple[int, int], deque[tuple[int, SignedOrder]]] = defaultdict(deque)
+    for lane, entry in zip(lanes, accepted, strict=True):
+        waiting[lane].append(entry)
+    by_hash = sorted(range(len(accepted)), key=lambda k: hashes[accepted[k][0]])
+    return [waiting[lanes[k]].popleft() for k in by_hash]
 
 
 def _columns(accepted: Sequence[SignedOrder]) -> dict[str, list[Any]]:
