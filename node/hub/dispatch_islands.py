@@ -315,8 +315,8 @@ class IslandRun:
                 self._elect(k, at_ms)
             return
         if not now_on.any() and np.any(demand_w[:, 0] > 0):
-            left = usable_wh(grid, params, fleet, self._is_healthy) / 1e3
-            self._go_dark(k, at_ms, f"energy is gone, {max(left, 0.0):.2f} kWh above the black-start reserve")
+            left = max(usable_wh(grid, params, fleet, self._is_healthy), 0.0) / 1e3
+            self._go_dark(k, at_ms, f"{left:.2f} kWh above the black-start reserve: too little to go on")
             return
         wanted = set(grid.loads[service.is_on[:, 0]].tolist())
         on = tuple(row for row in state.on if row in wanted)
