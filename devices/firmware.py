@@ -6,7 +6,7 @@
 | accepted, not begun | kept beside the lease in force until it begins |
 | lease ended, none follows | safe state: `safe_p_w` |
 | storage below the low threshold | requests the energy up to it |
-| storage above the high threshold and idle | offers the energy above it |
+| storage above the high threshold and idle | offers the energy above it, and goes on while it gives it slowly |
 | vehicle without a lease | charges at full power as soon as its departure leaves no slack |
 | permission NO_CONTRIBUTION | never injects |
 | permission EMERGENCY | the owner's reserve may be used |

@@ -11,6 +11,8 @@ from devices.state import FleetInputs, FleetState
 
 # A storage counts as idle below this share of its rating.
 IDLE_BELOW_PU: Final = 0.02
+# A storage that discharges so slowly that its offer would last this long still offers it.
+OFFER_LASTS_H: Final = 0.5
 
 
 def request_wh(params: FleetParameters, state: FleetState, inputs: FleetInputs) -> FloatArray:
@@ -38,7 +40,10 @@ def contribution_wh(params: FleetParameters, state: FleetState, inputs: FleetInp
         above = state.energy_wh[rows] - params.floor_wh[rows]
         above -= _usable_wh(params, state) * params.high_threshold_pu[rows]
         np.maximum(above, 0.0, out=above)
-        is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
+        p_w = state.p_w[rows]
+        is_idle = np.abs(p_w) <= IDLE_BELOW_PU * params.units.rated_w
+        # Who already gives it, and no faster than this, is not busy with anything else: offers must not flicker.
+        is_idle |= (p_w > 0.0) & (p_w * OFFER_LASTS_H <= above)
         above *= inputs.is_present[rows] & is_idle
         contribution[rows] = above
     return contribution
@@ -54,7 +59,7 @@ def _usable_wh(params: FleetParameters, state: FleetState) -> FloatArray:
 def missing_wh(params: FleetParameters, state: FleetState, inputs: FleetInputs) -> FloatArray:
     """Return what vehicles that are here lack for their departure, (k,) Wh."""
     rows = params.vehicle_rows
-    missing = np.maximum(_required_wh(params, inputs) - state.energy_wh.take(rows), 0.0)
+    missing = np.maximum(required_wh(params, inputs) - state.energy_wh.take(rows), 0.0)
     missing *= inputs.is_present.take(rows)
     return missing
 
@@ -63,11 +68,12 @@ def vehicle_slack_s(params: FleetParameters, state: FleetState, inputs: FleetInp
     """Return how long the vehicles can still wait before they have to charge, (k,) s; <= 0: they can't."""
     rows = params.vehicle_rows
     departs_in_s = _of_rows(inputs.departs_in_s, rows)
-    required_wh = _required_wh(params, inputs)
-    return slack_s(state.energy_wh.take(rows), required_wh, departs_in_s, params.vehicle_stored_w)
+    needed_wh = required_wh(params, inputs)
+    return slack_s(state.energy_wh.take(rows), needed_wh, departs_in_s, params.vehicle_stored_w)
 
 
-def _required_wh(params: FleetParameters, inputs: FleetInputs) -> FloatArray:
+def required_wh(params: FleetParameters, inputs: FleetInputs) -> FloatArray:
+    """Return what vehicles have to hold when they depart, as far as they can hold it, (k,) Wh."""
     rows = params.vehicle_rows
     return np.minimum(_of_rows(inputs.required_wh, rows), params.capacity_wh.take(rows))
 

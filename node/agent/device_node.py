@@ -28,9 +28,8 @@ from node.agent.strategy import (
     StorageCalendar,
     StorageFleet,
     StoragePlan,
-    carry_load_error,
-    carry_solar_ratio,
     day_ahead_orders,
+    expected_load_and_solar,
     expected_price,
     intraday_orders,
     narrowed,
@@ -39,7 +38,7 @@ from node.agent.strategy import (
     reserve_price_micro_per_kwh,
     reserve_room_w,
     schedule,
-    seasonal_naive,
+    similar_net,
     to_orders,
 )
 from node.agent.strategy.timeslot_orders import in_timeslots, joined
@@ -61,8 +60,6 @@ HORIZON_S = 36 * 3_600
 # How often storages are planned anew in between: every hour.
 REPLAN_S = 3_600
 HISTORY_DAYS = 8
-# What an account without any history expects: a small home's base load, no sun.
-TYPICAL_LOAD_W = 300.0
 
 
 class Meters(Protocol):
@@ -145,6 +142,7 @@ class AgentFleet:
         self._gets_levies_back = np.array(
             [LevyRule(p.levies) is LevyRule.NET_OF_FED_BACK for p in plant.scenario.participants]
         )
+        self._per_day = 86_400 // plant.scenario.interval_s
         self._n_horizon = HORIZON_S // plant.scenario.interval_s
 
     def day_ahead(self, at: int, intervals: range, state: FleetState) -> int:
@@ -160,7 +158,8 @@ class AgentFleet:
             The devices as measured now.
         """
         first = max(at, self._delivery_start())
-        outlook = self._outlook(at, range(first, max(intervals.stop, first + self._n_horizon)))
+        span = range(first, max(intervals.stop, first + self._n_horizon))
+        outlook = self._outlook(at, span, is_for_orders=True)
         plan = self._plan_storages(outlook, storage_view.usable_wh(self._plant, state))
         places = np.arange(intervals.start - first, intervals.stop - first)
         batch = day_ahead_orders(self._storages, outlook, plan, places)
@@ -185,7 +184,7 @@ class AgentFleet:
         """
         assert self._plan is not None  # `begin` has planned
         span = range(at, intervals.stop)
-        outlook = self._outlook(at, span)
+        outlook = self._outlook(at, span, is_for_orders=True)
         days = self._calendar(span)
         usable = storage_view.usable_wh(self._plant, state)
         for k in range(intervals.start - at):
@@ -283,27 +282,24 @@ class AgentFleet:
 
     def forecast_w(self, at: int, ahead: int) -> tuple[FloatArray, FloatArray]:
         """Return the load and sun that agents expect for `ahead` intervals from `at` on, `(n_accounts, ahead)` each."""
-        per_day = 86_400 // self._plant.scenario.interval_s
-        load_w, solar_w = self._meters.history_w(at, HISTORY_DAYS * per_day)
-        typical = np.full((load_w.shape[0], ahead), TYPICAL_LOAD_W)
-        nothing = np.zeros_like(typical)
-        load = seasonal_naive(load_w, typical, ahead, per_day)
-        solar = seasonal_naive(solar_w, nothing, ahead, per_day)
-        if load_w.shape[1] > 1:
-            before = seasonal_naive(load_w[:, :-1], typical[:, :1], 1, per_day)[:, 0]
-            load = carry_load_error(load, load_w[:, -1], before)
-            before = seasonal_naive(solar_w[:, :-1], nothing[:, :1], 1, per_day)[:, 0]
-            solar = carry_solar_ratio(solar, solar_w[:, -1], before)
-        return load, solar
+        return expected_load_and_solar(*self._history_w(at), ahead, self._per_day)
 
-    def _outlook(self, at: int, span: range) -> Outlook:
+    def _history_w(self, at: int) -> tuple[FloatArray, FloatArray]:
+        """Return the load and sun that were measured before `at`, `(n_accounts, n_past)` each."""
+        return self._meters.history_w(at, HISTORY_DAYS * self._per_day)
+
+    def _outlook(self, at: int, span: range, *, is_for_orders: bool = False) -> Outlook:
+        """Return what accounts expect; for orders also how it may come instead, which plans do not ask."""
         scenario = self._plant.scenario
-        per_day = 86_400 // scenario.interval_s
         hours = scenario.interval_s / 3_600
-        load, solar = self.forecast_w(at, span.stop - at)
+        past_load, past_solar = self._history_w(at)
+        load, solar = expected_load_and_solar(past_load, past_solar, span.stop - at, self._per_day)
         skip = span.start - at
         short, long = self._islands.tariffs(at, span)
         load = self._islands.served(load)
+        similar = None
+        if is_for_orders:
+            similar = similar_net(past_solar - past_load, solar - load, self._per_day)[:, :, skip:] * hours
         levy = self._islands.levies(at, span)
         capacity = np.array([p.connection_capacity_w for p in scenario.participants])
         export = np.array(
@@ -324,18 +320,19 @@ class AgentFleet:
             long,
             zone=self._zone,
             tree=self._islands.tree(),
-            price_micro_per_kwh=self._expected_prices(span, per_day),
+            price_micro_per_kwh=self._expected_prices(span),
             levy_micro_per_kwh=levy,
             levy_back_micro_per_kwh=levy * self._gets_levies_back[:, None],
             fee_micro_per_kwh=self._fee,
             position_milli_wh=self._positions.positions_milli_wh(span),
+            similar_net_wh=similar,
         )
 
-    def _expected_prices(self, span: range, per_day: int) -> FloatArray:
+    def _expected_prices(self, span: range) -> FloatArray:
         """Return prices by zone: cleared ones where there are some already, else what the days before suggest."""
         cleared = self._positions.prices_micro_per_kwh(span)
-        past = self._positions.prices_micro_per_kwh(range(span.start - 7 * per_day, span.start))
-        expected = np.stack([expected_price(zone, len(span), per_day) for zone in past])
+        past = self._positions.prices_micro_per_kwh(range(span.start - 7 * self._per_day, span.start))
+        expected = np.stack([expected_price(zone, len(span), self._per_day) for zone in past])
         return np.where(np.isfinite(cleared), cleared, expected)
 
     def _delivery_start(self) -> int:

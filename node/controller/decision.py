@@ -22,6 +22,7 @@ from node.controller.grid_events import Call, answer_calls
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
 from node.controller.relief import Relief, relieve
+from node.controller.thresholds import serve_requests, take_offers
 from node.controller.ties import TieOrder
 from node.controller.tracking import required_power_w, track
 from node.controller.virtual_battery import concentrate
@@ -31,8 +32,6 @@ PERIOD_S = 0.1
 SAME_POWER_W = 1.0
 # Allocation works in whole milliwatts.
 SAME_GRANT_W = 5e-4
-# A device that asked for energy gets it over at least this time, however short the interval's rest is.
-REQUEST_TIME_S = 60.0
 
 BoolArray = NDArray[np.bool_]
 
@@ -74,6 +73,8 @@ class Period:
         long as the island has to last. None: there is no island.
     off : KeptOff or None
         Loads that stay off while an island rides through.
+    offer_wh : float64 (n_devices,) or None
+        Energy that firmware above its high threshold offers; None: nobody does.
     """
 
     state: FleetState
@@ -91,6 +92,7 @@ class Period:
     tie: TieOrder | None = None
     off: KeptOff | None = None
     surge_w: FloatArray | None = None
+    offer_wh: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,11 @@ def _plan_storages(
     in_island = plan.island[plan.connection_of_account]
     has_target = ~np.isnan(period.target_wh) & ~in_island
     account = plan.account_of_device[tracking]
-    _serve_requests(period, base, tracking[~has_target[account]], low, reason)
+    free = tracking[~has_target[account] & (period.planned_w[tracking] == 0.0)]
+    serve_requests(free, period.request_wh, period.left_s, low, base, reason)
+    if period.offer_wh is not None:
+        free = free[~in_island[plan.account_of_device[free]]]
+        take_offers(plan, free, period.offer_wh, high, base, reason)
     if not tracking.size:
         return base
     others = base.copy()
@@ -318,16 +324,6 @@ def _concentrate(
     is_moved = np.abs(p_w - base[units]) > SAME_POWER_W
     reason[units] = np.where(is_moved, Reason.BALANCED, reason[units])
     base[units] = p_w
-
-
-def _serve_requests(
-    period: Period, base: FloatArray, free: IntArray, low: FloatArray, reason: IntArray
-) -> None:
-    """Charge storages without target and plan that asked for energy."""
-    asking = free[(period.request_wh[free] > 0.0) & (period.planned_w[free] == 0.0)]
-    p_w = -period.request_wh[asking] * (3_600.0 / max(period.left_s, REQUEST_TIME_S))
-    base[asking] = np.maximum(p_w, low[asking])
-    reason[asking] = Reason.REQUEST
 
 
 def _move(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from devices.firmware import command
 from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
-from devices.needs import request_wh, vehicle_slack_s
+from devices.needs import contribution_wh, request_wh, vehicle_slack_s
 from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
@@ -81,7 +81,7 @@ class IntervalRun:
         self._grid = grid
         self._racks, self._ride = racks, ride
         self._fleet = world.fleet
-        self._request_wh = np.zeros(plan.params.n_devices)
+        self._request_wh = self._offer_wh = np.zeros(plan.params.n_devices)
         self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
@@ -283,6 +283,7 @@ class IntervalRun:
         if self._failed:
             fleet = self._in_emergency()
         self._request_wh = request_wh(params, fleet, inputs)
+        self._offer_wh = contribution_wh(params, fleet, inputs)
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
         if self._failed and self._ride is not None:
             stop_s = (stop_ms - now_ms) / MS_PER_S
@@ -331,6 +332,7 @@ class IntervalRun:
             tie=None if self._racks is None else self._racks.tie,
             off=self._off,
             surge_w=self._surge_w if self._failed else None,
+            offer_wh=self._offer_wh,
         )
 
     def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> tuple[bool, int]:
@@ -340,7 +342,7 @@ class IntervalRun:
         """
         # No lease begins or ends inside the time: firmware's setpoints are the same in every fine step.
         self._fleet, told = command(self._plan.params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
-        self._request_wh = told.request_wh
+        self._request_wh, self._offer_wh = told.request_wh, told.contribute_wh
         if self.swarm is None:
             return self._fine_step(now_ms, inputs, dt_ms, told.setpoint_w), dt_ms
         is_quiet, at_ms, end_ms = True, now_ms, now_ms + dt_ms

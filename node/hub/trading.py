@@ -6,7 +6,7 @@ unless a newer order has taken its place meanwhile: then it is refused, for it i
 """
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,8 +144,10 @@ class Trading:
                 answers[i] = Refusal(hashes[i].hex(), error.reason, error.detail)
                 continue
             seen[hashes[i]] = i
-            answers[i] = self._receipt(hashes[i], self._next_sequence + len(accepted), received_at_s)
             accepted.append((i, signed))
+        placed = _in_tie_order(accepted, hashes)
+        for sequence, (i, _) in enumerate(placed, self._next_sequence):
+            answers[i] = self._receipt(hashes[i], sequence, received_at_s)
         if repeats:
             self._answer_repeats(answers, repeats, accepted, flat)
         if is_new:  # what would be refused now may have been accepted when it came in first
@@ -155,9 +157,9 @@ class Trading:
                 known.get(order_hash, answer) for order_hash, answer in zip(hashes, answers, strict=True)
             ]
         self._refuse(connection, answers, owners, received_at_s)
-        rows = _columns([signed for _, signed in accepted])
-        rows["hash"] = [hashes[i] for i, _ in accepted]
-        receipts = [answer for i, _ in accepted if isinstance(answer := answers[i], Receipt)]
+        rows = _columns([signed for _, signed in placed])
+        rows["hash"] = [hashes[i] for i, _ in placed]
+        receipts = [answer for i, _ in placed if isinstance(answer := answers[i], Receipt)]
         rows["sequence"] = [receipt.sequence for receipt in receipts]
         rows["receipt"] = [CompactSignature(receipt.r, receipt.vs).to_bytes() for receipt in receipts]
         insert_columns(connection, orders, {**rows, "received_at_s": received_at_s})
@@ -321,6 +323,21 @@ class _Moment:
     @classmethod
     def of(cls, now_s: float, grid: IntervalGrid, policy: DoorPolicy) -> "_Moment":
         return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {}, set())
+
+
+def _in_tie_order(
+    accepted: list[tuple[int, SignedOrder]], hashes: list[bytes]
+) -> list[tuple[int, SignedOrder]]:
+    """Return orders that came at one moment in the order of their hashes: who asks first among them gains nothing.
+
+    Orders of one lane keep the order in which they came, because the last one counts.
+    """
+    lanes = [(signed.order.account, signed.order.lane) for _, signed in accepted]
+    waiting: defaultdict[tuple[int, int], deque[tuple[int, SignedOrder]]] = defaultdict(deque)
+    for lane, entry in zip(lanes, accepted, strict=True):
+        waiting[lane].append(entry)
+    by_hash = sorted(range(len(accepted)), key=lambda k: hashes[accepted[k][0]])
+    return [waiting[lanes[k]].popleft() for k in by_hash]
 
 
 def _columns(accepted: Sequence[SignedOrder]) -> dict[str, list[Any]]:

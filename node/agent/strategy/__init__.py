@@ -7,7 +7,14 @@ after the last round `schedule`.
 
 from node.agent.strategy.bidding import OrderBatch, day_ahead_orders, intraday_orders, to_orders
 from node.agent.strategy.errors import InvalidOutlook, InvalidStorage, PlanFailed, StrategyError
-from node.agent.strategy.forecast import carry_load_error, carry_solar_ratio, expected_price, seasonal_naive
+from node.agent.strategy.forecast import (
+    carry_load_error,
+    carry_solar_ratio,
+    expected_load_and_solar,
+    expected_price,
+    seasonal_naive,
+    similar_net,
+)
 from node.agent.strategy.outlook import Outlook
 from node.agent.strategy.reserve import (
     Held,
@@ -37,6 +44,7 @@ __all__ = [
     "carry_load_error",
     "carry_solar_ratio",
     "day_ahead_orders",
+    "expected_load_and_solar",
     "expected_price",
     "intraday_orders",
     "narrowed",
@@ -47,5 +55,6 @@ __all__ = [
     "reserve_room_w",
     "schedule",
     "seasonal_naive",
+    "similar_net",
     "to_orders",
 ]

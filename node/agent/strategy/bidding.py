@@ -3,7 +3,8 @@
 The account's supply curve is cut at its position (left of it the account buys, right of it it sells) and
 at zero net export (an import pays the levy, whoever sold the energy, so it is worth that much less; a storage
 that gets levies back on what it feeds back asks for that much less).
-What no storage can move is bid just below the supplier's short tariff, or offered just above the long one.
+What no storage can move is bid just below the supplier's short tariff as far as it is surely needed (see `doubt`),
+or offered just above the long one.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from market.orders import Order, Source
 from market.units import MILLI_WH_PER_WH
+from node.agent.strategy.doubt import worth_bidding
 from node.agent.strategy.errors import InvalidOutlook
 from node.agent.strategy.merit import MeritOrder, deliverable_room, merit_order, planned_room, position_wh
 from node.agent.strategy.outlook import Floats, Outlook
@@ -193,12 +195,13 @@ def _orders(
         np.clip(high_cut, step_low, step_high),
         step_high,
     ]
+    need, need_limit = worth_bidding(outlook, rows, columns, highest, position, short - edge)
     # What is left over while all storages charge is sun; so is what they leave by not charging.
     is_surplus = position >= 0
     keys, quantities, limits, sides, sources = (
         [must, must],
-        [position - highest, lowest - position],
-        [short - edge, long + edge],
+        [position - need, lowest - position],
+        [need_limit, long + edge],
         [True, False],
         [np.zeros(must.size, np.int64), np.where(is_surplus, int(Source.SOLAR), int(Source.ANY))],
     )

@@ -24,6 +24,24 @@ SOLAR_RATIO_PERSISTENCE = 0.95
 SOLAR_RATIO_MAX = 3.0
 # Weight of the newest day in the expected price; older days share the rest geometrically.
 PRICE_MEMORY = 0.5
+# What an account without any history expects: a small home's base load, no sun.
+TYPICAL_LOAD_W = 300.0
+
+
+def expected_load_and_solar(
+    past_load_w: Floats, past_solar_w: Floats, ahead: int, per_day: int = 96
+) -> tuple[Floats, Floats]:
+    """Forecast mean power, `(n_series, ahead)` each, from what was measured `(n_series, n_past)`."""
+    typical = np.full((past_load_w.shape[0], ahead), TYPICAL_LOAD_W)
+    nothing = np.zeros_like(typical)
+    load = seasonal_naive(past_load_w, typical, ahead, per_day)
+    solar = seasonal_naive(past_solar_w, nothing, ahead, per_day)
+    if past_load_w.shape[1] > 1:
+        before = seasonal_naive(past_load_w[:, :-1], typical[:, :1], 1, per_day)[:, 0]
+        load = carry_load_error(load, past_load_w[:, -1], before)
+        before = seasonal_naive(past_solar_w[:, :-1], nothing[:, :1], 1, per_day)[:, 0]
+        solar = carry_solar_ratio(solar, past_solar_w[:, -1], before)
+    return load, solar
 
 
 def seasonal_naive(
@@ -50,21 +68,46 @@ def seasonal_naive(
     InvalidOutlook
         If the typical profile does not have the shape of the forecast.
     """
-    n, past = history_wh.shape
+    n = history_wh.shape[0]
     if typical_wh.shape != (n, n_intervals):
         raise InvalidOutlook(f"typical_wh has shape {typical_wh.shape}: need ({n}, {n_intervals})")
     total, count = np.zeros((n, n_intervals)), np.zeros((n, n_intervals))
-    ahead = np.arange(n_intervals)
     for days in lag_days:
-        lag = days * per_day
-        column = past + ahead - lag * (ahead // lag + 1)
-        is_known = column >= 0
-        values = np.full((n, n_intervals), np.nan)
-        values[:, is_known] = history_wh[:, column[is_known]]
+        values = _lagged(history_wh, n_intervals, days * per_day)
         is_there = np.isfinite(values)
         total += np.where(is_there, values, 0.0)
         count += is_there
     return np.where(count > 0, total / np.maximum(count, 1), typical_wh)
+
+
+def similar_net(
+    past_net: Floats, expected_net: Floats, per_day: int = 96, lag_days: tuple[int, ...] = (1, 7)
+) -> Floats:
+    """Return how net export may come instead of as expected, `(n_samples, n_series, n_intervals)`; NaN: no sample.
+
+    The days that `seasonal_naive` averages, each also one interval earlier and later: who cooks at seven today may
+    have cooked at a quarter past yesterday. What the forecast has learnt since moves all samples alike.
+    """
+    ahead = expected_net.shape[1]
+    learnt = expected_net - seasonal_naive(past_net, expected_net, ahead, per_day, lag_days)
+    return np.stack(
+        [
+            _lagged(past_net, ahead, days * per_day, shift) + learnt
+            for days in lag_days
+            for shift in (-1, 0, 1)
+        ]
+    )
+
+
+def _lagged(history_wh: Floats, n_intervals: int, lag: int, shift: int = 0) -> Floats:
+    """Return the newest known values whole lags (and a shift) before each interval ahead; NaN where none is."""
+    n, past = history_wh.shape
+    ahead = np.arange(n_intervals) + shift
+    column = past + ahead - lag * (np.maximum(ahead, 0) // lag + 1)
+    is_known = (column >= 0) & (column < past)
+    values = np.full((n, n_intervals), np.nan)
+    values[:, is_known] = history_wh[:, column[is_known]]
+    return values
 
 
 def carry_load_error(

@@ -58,6 +58,9 @@ class Outlook:
         Area of one price to which each zone belongs, `(n_zones, n_intervals)`: see `areas`.
     position_milli_wh : NDArray[np.int64]
         Sold minus bought so far, `(n_accounts, n_intervals)`.
+    similar_net_wh : Floats
+        Net export before storages act as it may come instead of `net_export_wh`, `(n_samples, n_accounts,
+        n_intervals)`; NaN where there is no sample.
     """
 
     first: int
@@ -80,6 +83,7 @@ class Outlook:
     room_out_wh: Floats
     area: NDArray[np.int64]
     position_milli_wh: NDArray[np.int64]
+    similar_net_wh: Floats
 
     @classmethod
     def of(
@@ -103,6 +107,7 @@ class Outlook:
         fee_micro_per_kwh: float = 0.0,
         is_deep: bool = False,
         position_milli_wh: ArrayLike = 0,
+        similar_net_wh: Floats | None = None,
     ) -> "Outlook":
         """Check and broadcast an outlook; tariffs may be a number, `(n_intervals,)` or per account too.
 
@@ -119,6 +124,8 @@ class Outlook:
             How far to trust that price over the prior: 0 not at all, 1 entirely (a published forecast).
         is_deep : bool
             Whether the market takes any quantity at the expected price (a wholesale market).
+        similar_net_wh : Floats | None
+            How net export may come, `(n_samples, n_accounts, n_intervals)`; None: as forecast, without doubt.
 
         Raises
         ------
@@ -190,6 +197,11 @@ class Outlook:
                 f"price_micro_per_kwh has shape {known.shape}: need ({horizon},) or ({n_zones}, {horizon})"
             )
         deep = np.full((n_zones, horizon), np.inf)
+        similar = np.empty((0, n, horizon)) if similar_net_wh is None else similar_net_wh
+        if similar.shape[1:] != (n, horizon):
+            raise InvalidOutlook(
+                f"similar_net_wh has shape {similar.shape}: need (n_samples, {n}, {horizon})"
+            )
         return cls(
             first=int(first),
             length_s=int(length_s),
@@ -211,6 +223,7 @@ class Outlook:
             room_out_wh=areas.room_out_wh,
             area=areas.area,
             position_milli_wh=position,
+            similar_net_wh=similar,
         )
 
     @property

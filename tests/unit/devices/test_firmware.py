@@ -140,7 +140,10 @@ def test_low_storage_requests_and_full_idle_storage_contributes() -> None:
     _, now = command(PARAMS, full, QUIET, 0.0)
     assert now.request_wh[HOME] == 0.0
     assert now.contribute_wh[HOME] == pytest.approx(1_000.0)
-    busy = dataclasses.replace(full, p_w=np.asarray([2_000.0, 0.0, 0.0, 0.0]))
+    # At 1 kW the offer would last an hour: it is being given, and goes on. At 2.5 kW the storage is busy.
+    giving = dataclasses.replace(full, p_w=np.asarray([1_000.0, 0.0, 0.0, 0.0]))
+    assert command(PARAMS, giving, QUIET, 0.0)[1].contribute_wh[HOME] == pytest.approx(1_000.0)
+    busy = dataclasses.replace(full, p_w=np.asarray([2_500.0, 0.0, 0.0, 0.0]))
     _, now = command(PARAMS, busy, QUIET, 0.0)
     assert now.contribute_wh[HOME] == 0.0
 

@@ -1,5 +1,7 @@
 """The book keeps the newest order of each cell, finds an interval's without the others, and forgets in time."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -207,3 +209,62 @@ def test_replay_finds_no_difference_in_a_true_record_and_the_first_in_a_false_on
     assert str(difference) == "interval 10, round 1: the fill of order 4 is recorded as 29, replayed as 30"
     wrong_fee = first_difference(Book.from_bytes(data), [ClearedRound(10, 0, 3, (99,), {})], 1)
     assert wrong_fee.what == "the price"
+
+
+# ---------------------------------------------------------------- a million open orders
+
+
+def million():
+    n = 10**6
+    rng = np.random.default_rng(11)
+    first = rng.integers(0, 96, n).astype(np.int32)
+    return {
+        "sequence": np.arange(n),
+        "account": (2 + np.arange(n) // 32).astype(np.uint32),
+        "is_buy": rng.random(n) < 0.5,
+        "lane": (np.arange(n) % 32).astype(np.uint8),
+        "first": first,
+        "last": first,
+        "quantity_milli_wh": rng.integers(1, 10**6, n),
+        "limit_micro_per_kwh": rng.integers(80_000, 300_000, n),
+        "source": np.zeros(n, np.uint8),
+        "partner": np.zeros(n, np.uint32),
+        "group": np.zeros(n, np.uint16),
+    }
+
+
+def test_a_million_open_orders_fit_in_150_mb_and_load_save_and_replay_to_the_same_bytes():
+    orders = million()
+    tracemalloc.start()
+    book = Book()
+    book.submit(**orders)
+    held_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert sum(len(book.select(t).rows) for t in range(96)) == 10**6
+    assert held_bytes <= 150e6
+    # saved and loaded
+    saved = book.to_bytes()
+    loaded = Book.from_bytes(saved)
+    assert loaded.to_bytes() == saved
+    # replayed in batches of another size
+    replayed = Book()
+    for start in range(0, 10**6, 77_777):
+        replayed.submit(**{name: column[start : start + 77_777] for name, column in orders.items()})
+    assert replayed.to_bytes() == saved
+    # and every interval clears to the same prices and fills from each of them
+    for interval in range(0, 96, 19):
+        results = [clear(each.select(interval).orders, 2_500) for each in (book, loaded, replayed)]
+        assert len({result.price_micro_per_kwh for result in results}) == 1
+        assert len({result.fills_milli_wh.tobytes() for result in results}) == 1
+        assert results[0].volume_milli_wh > 0
+
+
+def test_an_order_that_comes_in_moves_no_other():
+    """Peers sort their book again at every insert; here rows stay, but for 14 growths of the columns by half."""
+    book, moves = Book(), 0
+    for i in range(10_000):
+        before = book.column("account")
+        book.submit(**columns((2 + i, 0, 7, 7, 5, 9, True), sequence=i))
+        moves += bool(i) and not np.shares_memory(before, book.column("account"))
+    assert moves <= 14
+    assert book.column("account").tolist() == list(range(2, 10_002))

@@ -7,8 +7,10 @@ from node.agent.strategy import (
     InvalidOutlook,
     carry_load_error,
     carry_solar_ratio,
+    expected_load_and_solar,
     expected_price,
     seasonal_naive,
+    similar_net,
 )
 
 PER_DAY = 4
@@ -81,3 +83,39 @@ def test_the_newest_price_weighs_most_and_hours_without_trade_do_not_count():
 
 def test_nothing_is_expected_before_the_first_auction():
     assert np.isnan(expected_price(np.empty(0), 3)).all()
+
+
+def test_similar_times_are_a_day_and_a_week_ago_and_an_interval_before_and_after():
+    expected = seasonal_naive(numbered_days(8), np.zeros((1, PER_DAY)), PER_DAY, PER_DAY)
+    samples = similar_net(numbered_days(8), expected, PER_DAY)
+    assert samples.shape == (6, 1, PER_DAY)
+    # interval 1 of day 8: day 7 and day 1, intervals 0 to 2
+    assert sorted(samples[:, 0, 1].tolist()) == [100, 101, 102, 700, 701, 702]
+    # its last interval has the first of the next day beside it, which for day 7 is still to come: day 7's stands in
+    assert sorted(samples[:, 0, 3].tolist()) == [102, 103, 200, 700, 702, 703]
+
+
+def test_what_the_forecast_has_learnt_since_moves_all_samples():
+    naive = seasonal_naive(numbered_days(8), np.zeros((1, 1)), 1, PER_DAY)
+    moved = similar_net(numbered_days(8), naive + 50.0, PER_DAY)
+    assert (moved - similar_net(numbered_days(8), naive, PER_DAY) == 50.0).all()
+
+
+def test_times_that_nobody_measured_are_no_samples():
+    assert np.isnan(similar_net(np.empty((1, 0)), np.ones((1, 2)), PER_DAY)).all()
+    one_day = similar_net(numbered_days(1), np.ones((1, 1)), PER_DAY)
+    # before its first interval there is none
+    assert one_day[np.isfinite(one_day)].tolist() == [1.0, 2.0]
+
+
+def test_accounts_without_history_expect_a_base_load_and_no_sun_and_errors_are_carried_on():
+    load, solar = expected_load_and_solar(np.empty((1, 0)), np.empty((1, 0)), 2, PER_DAY)
+    assert load.tolist() == [[300.0, 300.0]]
+    assert solar.tolist() == [[0.0, 0.0]]
+    day = np.array([[100.0, 100.0, 100.0, 100.0]])
+    # the newest interval used 100 more and shone half as much as the same one the day before
+    past_load = np.hstack([day, day + np.array([[100.0]])[:, :1]])[:, :5]
+    past_solar = np.hstack([day, [[50.0]]])
+    load, solar = expected_load_and_solar(past_load, past_solar, 1, PER_DAY)
+    assert load[0, 0] == pytest.approx(100.0 + 0.65 * 100.0)
+    assert solar[0, 0] == pytest.approx(100.0 * (1.0 - 0.5 * 0.95))

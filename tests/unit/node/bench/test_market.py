@@ -1,5 +1,6 @@
 """The market's benchmark: its instances are what it says, its reference agrees, its curves are shown as measured."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from market import network_auction
 from market.network_auction_certificate import violations, welfare_pico
-from node.bench import market, market_report
+from node.bench import market, market_door, market_report
 from node.bench.highs_reference import solve
 from node.bench.market_instances import network_book, order_flow, plain_book
 from node.report.market_cost import NotMeasured, cost_figure, cost_table, read, shown
@@ -117,3 +118,34 @@ def test_the_curve_has_the_floor_and_our_auctions_at_every_size(monkeypatch: pyt
         "pymarket": [(10, 9.0)],
     }
     assert figures["auction_10_ns_per_order"] == 2e8
+
+
+def test_json_is_one_flat_object_with_every_figure_that_has_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(market, "MILLION", 2_000)
+    monkeypatch.setattr(market, "CURVE", (100,))
+    monkeypatch.setattr(market, "plain_book", lambda n, prices: plain_book(min(n, 2_000), prices))
+    monkeypatch.setattr(
+        market,
+        "network_book",
+        lambda n, _nodes, _prices, seed=0: network_book(min(n, 500), 10, 50, seed=seed),
+    )
+    monkeypatch.setattr(market, "pymarket_seconds", lambda _book: 1.0)
+    monkeypatch.setattr(market, "lightmatchingengine_seconds", lambda _book: 1.0)
+    monkeypatch.setattr(market_door, "N_ACCOUNTS", 2)
+    monkeypatch.setattr(market_door, "ORDERS_EACH", 2)
+    assert market.main(["--json", "--highs-orders", "500"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    asked = {
+        "auction_1e6_over_bincount",
+        "network_1e5_1e3_over_bincount",
+        "network_1e6_1e3_over_bincount",
+        "network_speedup_over_highs",
+        "speedup_over_pymarket_1e4",
+        "book_1e6_amend_s",
+        "door_orders_per_s",
+        "bytes_per_order",
+    }
+    assert asked <= market.BARS.keys() <= figures.keys()
+    assert all(isinstance(value, int | float) for value in figures.values())

@@ -19,6 +19,10 @@ def hub() -> Hub:
     return Hub.open()
 
 
+def digest(signed):
+    return typed_data.order_hash(DOMAIN, signed).hex()
+
+
 def test_every_order_of_several_batches_gets_its_answer_in_order(hub):
     good, bad = order(2), order(3, lane=40)
     answers = hub.trading.submit(
@@ -29,12 +33,35 @@ def test_every_order_of_several_batches_gets_its_answer_in_order(hub):
     )
     assert [answer.account for answer in answers] == [2, 3]
     first, second = answers[0].answers
-    assert (first.sequence, second.sequence) == (0, 1)
+    assert [answer.order_hash for answer in (first, second)] == [digest(order(2)), digest(order(2, lane=1))]
     refused, accepted = answers[1].answers
     assert isinstance(refused, Refusal)
     assert refused.reason == RefusalReason.LANE
-    assert accepted.sequence == 2
-    assert hub.seen() == [(2, 0, 500_000), (2, 1, 500_000), (3, 0, 500_000)]
+    assert accepted.order_hash == digest(order(3))
+    assert sorted(answer.sequence for answer in (first, second, accepted)) == [0, 1, 2]
+    assert sorted(hub.seen()) == [(2, 0, 500_000), (2, 1, 500_000), (3, 0, 500_000)]
+
+
+@pytest.mark.parametrize("comes_first", [2, 3])
+def test_orders_of_one_moment_stand_in_the_order_of_their_hashes_whoever_comes_first(hub, comes_first):
+    asked = [order(account, lane=lane) for account in (comes_first, 5 - comes_first) for lane in (0, 1)]
+    batches = [
+        OrderBatch(a, tuple(hub.signed(o) for o in asked if o.account == a))
+        for a in (comes_first, 5 - comes_first)
+    ]
+    receipts = [receipt for answer in hub.trading.submit(batches) for receipt in answer.answers]
+    by_sequence = [receipt.order_hash for receipt in sorted(receipts, key=lambda r: r.sequence)]
+    assert by_sequence == sorted(digest(o) for o in asked)
+    later = hub.submit(order(4))
+    assert later[0].sequence == 4  # a later moment comes after, whatever its hash
+
+
+@pytest.mark.parametrize("quantities", [(500_000, 400_000, 300_000), (300_000, 400_000, 500_000)])
+def test_of_one_lanes_orders_of_one_moment_the_last_one_counts_whatever_its_hash(hub, quantities):
+    receipts = hub.submit(*(order(2, quantity_milli_wh=quantity) for quantity in quantities), order(3))
+    assert [r.sequence for r in receipts[:3]] == sorted(r.sequence for r in receipts[:3])
+    assert (2, 0, quantities[-1]) in hub.seen()
+    assert len(hub.seen()) == 2
 
 
 def test_a_receipt_is_the_operators_word_about_hash_place_and_time(hub):
@@ -249,7 +276,7 @@ def test_a_crash_inside_the_transaction_leaves_book_desk_and_store_as_they_were(
     event.remove(hub.store.engine, "after_cursor_execute", unplug)
     assert hub.state() == before
     answers = hub.submit(order(2, quantity_milli_wh=2_000_000), order(4))
-    assert [answer.sequence for answer in answers] == [2, 3]
+    assert sorted(answer.sequence for answer in answers) == [2, 3]
 
 
 def test_what_got_a_receipt_is_in_the_book_after_a_restart(hub):
