@@ -18,7 +18,7 @@ import numpy as np
 
 from node.agent.strategy.outlook import Floats, Outlook
 from node.agent.strategy.storages import StorageCalendar, StorageFleet
-from node.agent.strategy.worth import N_STEPS, WorthSteps, penalty_micro_per_kwh
+from node.agent.strategy.worth import WorthSteps, penalty_micro_per_kwh
 
 # Bins of usable energy: a 10 kWh battery is resolved to 0.3 kWh, a quarter of what 5 kW move in 15 minutes.
 # Ten homes' cost above the pooled optimum, time-of-use tariff and losses: 13 bins 0.7 %, 25 bins 0.4 %,
@@ -203,7 +203,8 @@ def act(
     ceiling = drain + _levels(widths, slopes, worth.charge_value[k] - tie)
     out, gain, stock, cost = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     take, put = np.empty(shape), np.empty(shape)  # written over in every step
-    for j in range(N_STEPS):
+    # Most intervals have steps that no storage meets: an own surplus and an own need exclude each other.
+    for j in np.flatnonzero(worth.discharge_wh[k].any(axis=0)).tolist():
         np.subtract(energy_wh, out, out=take)
         take -= floor[:, j, None]
         np.maximum(take, 0.0, out=take)
@@ -211,6 +212,7 @@ def act(
         out += take
         take *= worth.discharge_value[k, :, j, None]
         gain += take
+    for j in np.flatnonzero(worth.charge_wh[k].any(axis=0)).tolist():
         np.subtract(ceiling[:, j, None], energy_wh, out=put)
         put -= stock
         np.maximum(put, 0.0, out=put)
