@@ -266,10 +266,11 @@ def _plan_storages(
     has_target = ~np.isnan(period.target_wh) & ~in_island
     account = plan.account_of_device[tracking]
     free = tracking[~has_target[account] & (period.planned_w[tracking] == 0.0)]
-    serve_requests(free, period.request_wh, period.left_s, low, base, reason)
-    if period.offer_wh is not None:
-        free = free[~in_island[plan.account_of_device[free]]]
-        take_offers(plan, free, period.offer_wh, high, base, reason)
+    if free.size:
+        serve_requests(free, period.request_wh, period.left_s, low, base, reason)
+        if period.offer_wh is not None:
+            free = free[~in_island[plan.account_of_device[free]]]
+            take_offers(plan, free, period.offer_wh, high, base, reason)
     if not tracking.size:
         return base
     others = base.copy()

@@ -52,7 +52,8 @@ class _OwnSupply:
         before = np.cumsum(demand) - demand
         before -= before[self.first_row] if demand.size else 0
         own = np.empty_like(demand)
-        own[self.order] = np.clip(budget_milli_w[self.group] - before, 0, demand)
+        left = budget_milli_w[self.group] - before
+        own[self.order] = np.minimum(np.maximum(left, 0), demand)
         return own
 
 
