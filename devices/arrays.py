@@ -47,13 +47,32 @@ def interpolate_rows(table: FloatArray, row: IntArray, position: FloatArray) -> 
     -------
     (m,) float64
     """
-    n_points = table.shape[1]
-    flat = table.ravel()
-    cell = np.clip(position, 0.0, n_points - 1.0)
-    index = np.minimum(cell.astype(np.int64), n_points - 2)
-    fraction = cell - index
-    index += row * n_points
-    low: FloatArray = flat.take(index)
-    index += 1
-    low += fraction * (flat.take(index) - low)
+    index, fraction = grid_cells(position, table.shape[1])
+    index += row * table.shape[1]
+    return interpolate_at(table.reshape(-1), index, fraction)
+
+
+def grid_cells(position: FloatArray, n_points: int) -> tuple[IntArray, FloatArray]:
+    """Return the cell of each place on a uniform grid, and where in the cell it is, (m,) each.
+
+    Parameters
+    ----------
+    position : (m,) float64
+        In cells; values outside [0, n_points - 1] are clipped.
+    """
+    fraction = np.maximum(position, 0.0)
+    np.minimum(fraction, n_points - 1.0, out=fraction)
+    index = fraction.astype(np.int64)
+    np.minimum(index, n_points - 2, out=index)
+    fraction -= index
+    return index, fraction
+
+
+def interpolate_at(values: FloatArray, index: IntArray, fraction: FloatArray) -> FloatArray:
+    """Interpolate linearly between the values at `index` and the ones after, (m,)."""
+    low: FloatArray = values.take(index)
+    rise: FloatArray = values.take(index + 1)
+    rise -= low
+    rise *= fraction
+    low += rise
     return low

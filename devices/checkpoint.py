@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ _MAGIC: Final = b"SYMARRAY"
 _KINDS: Final = {"f": "<f8", "i": "<i8", "b": "|b1"}
 
 Record = TypeVar("Record")
+Fill = Callable[[dict[str, Any]], Any]
 
 
 def to_bytes(record: Any) -> bytes:
@@ -35,8 +37,13 @@ def to_bytes(record: Any) -> bytes:
     return b"".join([_MAGIC, struct.pack("<I", len(text)), text, *parts])
 
 
-def from_bytes(kind: type[Record], data: bytes) -> Record:
+def from_bytes(kind: type[Record], data: bytes, added: Mapping[str, Fill] | None = None) -> Record:
     """Return the record of class `kind` that `to_bytes` wrote.
+
+    Parameters
+    ----------
+    added : Mapping of str to Fill, optional
+        Fields that records of earlier programs lack, and what they would have held, from all that was read.
 
     Raises
     ------
@@ -55,7 +62,9 @@ def from_bytes(kind: type[Record], data: bytes) -> Record:
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"{what}: header unreadable ({error})") from error
     expected = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if version != VERSION or name != what or [f for f, _, _ in described] != expected:
+    found = [f for f, _, _ in described]
+    fills = {f: fill for f, fill in (added or {}).items() if f not in found}
+    if version != VERSION or name != what or found != [f for f in expected if f not in fills]:
         raise BadCheckpoint(f"{what}: version {version} of {name}, expected version {VERSION} of {what}")
     body = data[begin + length :]
     sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for _, dtype, shape in described]
@@ -67,4 +76,4 @@ def from_bytes(kind: type[Record], data: bytes) -> Record:
         raw = np.frombuffer(body[at : at + size], dtype=dtype)
         arrays[field_name] = raw.reshape(shape).astype(raw.dtype.newbyteorder("="))
         at += size
-    return kind(**arrays)
+    return kind(**arrays | {f: fill(arrays) for f, fill in fills.items()})

@@ -6,7 +6,7 @@
 | accepted, not begun | kept beside the lease in force until it begins |
 | lease ended, none follows | safe state: `safe_p_w` |
 | storage below the low threshold | requests the energy up to it |
-| storage above the high threshold and idle | offers the energy above it |
+| storage above the high threshold and idle | offers the energy above it, and goes on while it gives it slowly |
 | vehicle without a lease | charges at full power as soon as its departure leaves no slack |
 | permission NO_CONTRIBUTION | never injects |
 | permission EMERGENCY | the owner's reserve may be used |
@@ -17,22 +17,22 @@ anywhere; the old one's lower fence is refused from then on.
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from devices.arrays import BoolArray, FloatArray, IntArray
+from devices.arrays import BoolArray, FloatArray, IntArray, Rows
 from devices.errors import BadInput
-from devices.ev import slack_s
 from devices.fleet import step
+from devices.needs import contribution_wh, missing_wh, request_wh, vehicle_slack_s
 from devices.parameters import FleetParameters
-from devices.specification import Kind, Mode, Permission
+from devices.specification import Mode, Permission
 from devices.state import FleetInputs, FleetState, StepFlows
 
-# A storage counts as idle below this share of its rating.
-IDLE_BELOW_PU: Final = 0.02
 # A vehicle above this share of its charging power is charging on purpose.
 CHARGING_FROM_PU: Final = 0.5
+LAST_PERMISSION: Final = int(max(Permission))
 # Unix times in seconds are exact to about 1e-7: a step that ends at a lease's border must not be refused.
 TIME_TOLERANCE_S: Final = 1e-6
 
@@ -98,22 +98,21 @@ def setpoints(
     if np.asarray(p_w).shape != shape:
         raise BadInput("p_w", f"of shape {shape}", got=np.asarray(p_w).shape)
 
-    def whole(value: IntArray | int) -> IntArray:
-        return np.broadcast_to(np.asarray(value, dtype=np.int64), shape)
-
-    def real(value: FloatArray | float) -> FloatArray:
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    def spread(value: NDArray[Any] | float, kind: type) -> NDArray[Any]:
+        if isinstance(value, np.ndarray) and value.shape == shape:
+            return value.astype(kind, copy=False)
+        return np.full(shape, value, kind)
 
     return Setpoints(
         device,
         np.asarray(p_w, dtype=np.float64),
-        whole(sequence),
-        whole(fence),
-        whole(issuer),
-        real(from_s),
-        real(until_s),
-        whole(permission),
-        np.broadcast_to(np.asarray(is_authentic, dtype=np.bool_), shape),
+        spread(sequence, np.int64),
+        spread(fence, np.int64),
+        spread(issuer, np.int64),
+        spread(from_s, np.float64),
+        spread(until_s, np.float64),
+        spread(permission, np.int64),
+        spread(is_authentic, np.bool_),
     )
 
 
@@ -161,44 +160,76 @@ def receive(
             "next_p_w", "next_from_s", "next_until_s", "next_permission", "fence", "sequence",
         )
     }  # fmt: skip
+    # One setpoint per device at a time, the earliest first, so that a batch equals single arrivals.
+    if count and (batch.device[1:] > batch.device[:-1]).all():
+        is_whole_fleet = count == params.n_devices
+        device: Rows = slice(None) if is_whole_fleet else batch.device
+        _take(params, arrays, batch, slice(None), device, now_s, verdicts)
+        return replace(state, **arrays), verdicts
     left = np.arange(count)
     while left.size:
-        # One setpoint per device at a time, the earliest first, so that a batch equals single arrivals.
         _, first = np.unique(batch.device[left], return_index=True)
-        now = left if first.size == left.size else left[np.sort(first)]
-        verdicts[now] = _judge(params, arrays["fence"], arrays["sequence"], batch, now, now_s)
-        _keep(arrays, batch, now[verdicts[now] == Verdict.ACCEPTED], now_s)
-        left = left[:0] if now is left else np.setdiff1d(left, now, assume_unique=True)
+        now = left[np.sort(first)]
+        _take(params, arrays, batch, now, batch.device[now], now_s, verdicts)
+        left = np.setdiff1d(left, now, assume_unique=True)
     return replace(state, **arrays), verdicts
+
+
+def _take(
+    params: FleetParameters,
+    arrays: dict[str, NDArray[Any]],
+    batch: Setpoints,
+    rows: Rows,
+    device: Rows,
+    now_s: float,
+    verdicts: IntArray,
+) -> None:
+    """Judge the rows of a batch, one per device, and write the accepted ones into `arrays`."""
+    verdict = _judge(params, arrays["fence"][device], arrays["sequence"][device], batch, rows, device, now_s)
+    verdicts[rows] = verdict
+    is_accepted = verdict == Verdict.ACCEPTED
+    if not is_accepted.all():
+        rows = np.arange(batch.device.size)[rows][is_accepted]
+        device = batch.device[rows]
+    arrays["fence"][device] = batch.fence[rows]
+    arrays["sequence"][device] = batch.sequence[rows]
+    has_begun = batch.from_s[rows] <= now_s
+    if not has_begun.all():
+        rows = np.arange(batch.device.size)[rows]
+        later = rows[~has_begun]
+        _write(arrays, "next", batch, later, batch.device[later])
+        rows = rows[has_begun]
+        device = batch.device[rows]
+    _write(arrays, "lease", batch, rows, device)
+    # A setpoint in force replaces whatever an older one had planned for later.
+    arrays["next_from_s"][device] = np.inf
+    arrays["next_until_s"][device] = np.inf
 
 
 def _judge(
     params: FleetParameters,
-    fence: IntArray,
-    sequence: IntArray,
+    last_fence: IntArray,
+    last_sequence: IntArray,
     batch: Setpoints,
-    rows: IntArray,
+    rows: Rows,
+    device: Rows,
     now_s: float,
 ) -> IntArray:
-    device = batch.device[rows]
-    known_fence, known_sequence = fence[device], sequence[device]
-    same = batch.fence[rows] == known_fence
-    is_finite = np.isfinite(batch.from_s[rows]) & np.isfinite(batch.until_s[rows])
-    is_permission = (batch.permission[rows] >= 0) & (batch.permission[rows] <= max(Permission))
-    is_sound = (
-        ~np.isnan(batch.p_w[rows]) & is_finite & (batch.until_s[rows] > batch.from_s[rows]) & is_permission
-    )
+    p_w, from_s, until_s = batch.p_w[rows], batch.from_s[rows], batch.until_s[rows]
+    fence, sequence, permission = batch.fence[rows], batch.sequence[rows], batch.permission[rows]
+    is_same = fence == last_fence
+    is_sound = np.isfinite(from_s) & np.isfinite(until_s) & (until_s > from_s)
+    is_sound &= (permission >= 0) & (permission <= LAST_PERMISSION)
     # What a limit may leave open, a power may not.
-    is_power = params.is_storage[device] | (params.kind[device] == Kind.TIE_PORT)
-    is_sound &= ~is_power | np.isfinite(batch.p_w[rows])
-    verdict = np.full(rows.size, Verdict.ACCEPTED, np.int64)
+    is_sound &= np.isfinite(p_w) | (~np.isnan(p_w) & ~params.takes_power[device])
+    verdict = np.full(p_w.size, Verdict.ACCEPTED, np.int64)
     # The first reason counts, so it is written last.
     for reason, applies in (
-        (Verdict.EXPIRED, batch.until_s[rows] <= now_s),
-        (Verdict.STALE, same & (batch.sequence[rows] < known_sequence)),
-        (Verdict.DUPLICATE, same & (batch.sequence[rows] == known_sequence)),
-        (Verdict.FENCED, batch.fence[rows] < known_fence),
-        (Verdict.MALFORMED, ~is_sound | (batch.sequence[rows] < 0) | (batch.fence[rows] < 0)),
+        (Verdict.EXPIRED, until_s <= now_s),
+        (Verdict.STALE, is_same & (sequence < last_sequence)),
+        (Verdict.DUPLICATE, is_same & (sequence == last_sequence)),
+        (Verdict.FENCED, fence < last_fence),
+        (Verdict.MALFORMED, ~is_sound | (sequence < 0) | (fence < 0)),
         (Verdict.FOREIGN, batch.issuer[rows] != params.issuer[device]),
         (Verdict.UNSIGNED, ~batch.is_authentic[rows]),
     ):
@@ -206,21 +237,11 @@ def _judge(
     return verdict
 
 
-def _keep(arrays: dict[str, FloatArray | IntArray], batch: Setpoints, rows: IntArray, now_s: float) -> None:
-    device = batch.device[rows]
-    arrays["fence"][device] = batch.fence[rows]
-    arrays["sequence"][device] = batch.sequence[rows]
-    has_begun = batch.from_s[rows] <= now_s
-    for slot, chosen in (("lease", rows[has_begun]), ("next", rows[~has_begun])):
-        target = batch.device[chosen]
-        arrays[f"{slot}_p_w"][target] = batch.p_w[chosen]
-        arrays[f"{slot}_from_s"][target] = batch.from_s[chosen]
-        arrays[f"{slot}_until_s"][target] = batch.until_s[chosen]
-        arrays[f"{slot}_permission"][target] = batch.permission[chosen]
-    # A setpoint in force replaces whatever an older one had planned for later.
-    begun = batch.device[rows[has_begun]]
-    arrays["next_from_s"][begun] = np.inf
-    arrays["next_until_s"][begun] = np.inf
+def _write(arrays: dict[str, NDArray[Any]], slot: str, batch: Setpoints, rows: Rows, device: Rows) -> None:
+    arrays[f"{slot}_p_w"][device] = batch.p_w[rows]
+    arrays[f"{slot}_from_s"][device] = batch.from_s[rows]
+    arrays[f"{slot}_until_s"][device] = batch.until_s[rows]
+    arrays[f"{slot}_permission"][device] = batch.permission[rows]
 
 
 def command(
@@ -247,70 +268,36 @@ def command(
         )
     is_leased = state.lease_until_s > now_s
     setpoint = np.where(is_leased, state.lease_p_w, params.safe_p_w)
-    request, contribute = _thresholds(params, state, inputs)
     if params.vehicle_rows.size:
-        _vehicle_need(params, state, inputs, is_leased, setpoint, request)
-    no_contribution = is_leased & (state.lease_permission == Permission.NO_CONTRIBUTION)
-    if no_contribution.any():
-        setpoint = np.where(no_contribution, np.minimum(setpoint, 0.0), setpoint)
+        _charge_alone(params, state, inputs, is_leased, setpoint)
     mode = is_leased.astype(np.int64)
-    mode[is_leased & (state.lease_permission == Permission.EMERGENCY)] = Mode.EMERGENCY
-    mode[~inputs.is_present] = Mode.ABSENT
-    return replace(state, mode=mode), Command(setpoint, mode, request, contribute)
+    if state.lease_permission.any():  # other than to keep the reserve
+        no_contribution = is_leased & (state.lease_permission == Permission.NO_CONTRIBUTION)
+        setpoint = np.where(no_contribution, np.minimum(setpoint, 0.0), setpoint)
+        mode[is_leased & (state.lease_permission == Permission.EMERGENCY)] = Mode.EMERGENCY
+    if not inputs.is_present.all():
+        mode[~inputs.is_present] = Mode.ABSENT
+    told = Command(setpoint, mode, request_wh(params, state, inputs), contribution_wh(params, state, inputs))
+    return replace(state, mode=mode), told
 
 
-def _thresholds(
-    params: FleetParameters, state: FleetState, inputs: FleetInputs
-) -> tuple[FloatArray, FloatArray]:
-    request = np.zeros(params.n_devices)
-    contribute = np.zeros(params.n_devices)
-    rows = params.storage_rows
-    if params.units.table.size == 0:
-        return request, contribute
-    floor = params.floor_wh[rows]
-    usable = params.capacity_wh[rows] * state.capacity_factor[rows]
-    usable -= floor
-    above = state.energy_wh[rows] - floor
-    is_here = inputs.is_present[rows]
-    low = params.low_threshold_pu[rows] * usable
-    low -= above
-    request[rows] = np.maximum(low, 0.0) * is_here
-    usable *= params.high_threshold_pu[rows]
-    above -= usable
-    is_idle = np.abs(state.p_w[rows]) <= IDLE_BELOW_PU * params.units.rated_w
-    contribute[rows] = np.maximum(above, 0.0) * (is_here & is_idle)
-    return request, contribute
-
-
-def _vehicle_need(
+def _charge_alone(
     params: FleetParameters,
     state: FleetState,
     inputs: FleetInputs,
     is_leased: BoolArray,
     setpoint_w: FloatArray,
-    request_wh: FloatArray,
 ) -> None:
-    """Request what vehicles need at departure; without a lease charge as soon as it can't wait any longer."""
+    """Let vehicles without a lease charge as soon as it can't wait any longer."""
     rows = params.vehicle_rows
-    required, departs = vehicle_needs(params, inputs)
-    missing = np.maximum(required - state.energy_wh[rows], 0.0) * inputs.is_present[rows]
-    request_wh[rows] = np.maximum(request_wh[rows], missing)
-    units = params.units.take(params.vehicle_in_storage)
-    stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
-    is_late = slack_s(state.energy_wh[rows], required, departs, stored_w) <= 0.0
+    is_alone = inputs.is_present.take(rows) & ~is_leased.take(rows)
+    if not is_alone.any():
+        return
+    p_charge_w = params.p_charge_max_w[rows]
+    is_late = vehicle_slack_s(params, state, inputs) <= 0.0
     # Once begun it goes on until done: charging gains slack, and stopping for it would hunt.
-    has_begun = (state.p_w[rows] < -CHARGING_FROM_PU * units.p_charge_max_w) & (missing > 0.0)
-    must_charge = ~is_leased[rows] & (is_late | has_begun) & inputs.is_present[rows]
-    setpoint_w[rows] = np.where(must_charge, -units.p_charge_max_w, setpoint_w[rows])
-
-
-def vehicle_needs(params: FleetParameters, inputs: FleetInputs) -> tuple[FloatArray, FloatArray]:
-    """Return required energy (Wh) and time to departure (s) of the vehicles, (k,) each."""
-    shape = (params.n_devices,)
-    rows = params.vehicle_rows
-    required = np.broadcast_to(np.asarray(inputs.required_wh, dtype=np.float64), shape)[rows]
-    departs = np.broadcast_to(np.asarray(inputs.departs_in_s, dtype=np.float64), shape)[rows]
-    return np.minimum(required, params.capacity_wh[rows]), departs
+    has_begun = (state.p_w[rows] < -CHARGING_FROM_PU * p_charge_w) & (missing_wh(params, state, inputs) > 0.0)
+    setpoint_w[rows] = np.where(is_alone & (is_late | has_begun), -p_charge_w, setpoint_w[rows])
 
 
 def next_change_s(state: FleetState, now_s: float) -> float:

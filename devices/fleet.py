@@ -15,7 +15,7 @@ whoever sets the ports of one tie sees to it that they agree.
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -70,16 +70,18 @@ def step(
     fuel = _step_generators(params, state, inputs, dt_s, flows)
     _step_ports(params, setpoint_w, dt_s, flows)
     p_w = flows.terminal_wh * (SECONDS_PER_HOUR / dt_s)
-    changed = replace(state, p_w=p_w, deferred_wh=deferred, fuel_wh=fuel)
-    return _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows), flows
+    changed: dict[str, Any] = {"p_w": p_w, "deferred_wh": deferred, "fuel_wh": fuel}
+    if params.units.table.size:
+        _step_storages(params, changed, state, inputs, setpoint_w, dt_s, flows)
+    return replace(state, **changed), flows
 
 
 def _check_setpoints(setpoint_w: FloatArray, n: int) -> None:
     if setpoint_w.shape != (n,):
         raise BadInput("setpoint_w", f"of shape ({n},)", got=setpoint_w.shape)
-    bad = np.flatnonzero(np.isnan(setpoint_w))
-    if bad.size:
-        raise BadInput("setpoint_w", "a number", int(bad[0]), float("nan"))
+    is_bad = np.isnan(setpoint_w)
+    if is_bad.any():
+        raise BadInput("setpoint_w", "a number", int(np.argmax(is_bad)), float("nan"))
 
 
 def _step_loads(
@@ -182,23 +184,24 @@ def _step_ports(params: FleetParameters, setpoint_w: FloatArray, dt_s: float, fl
 
 def _step_storages(
     params: FleetParameters,
-    changed: FleetState,
+    changed: dict[str, Any],
     before: FleetState,
     inputs: FleetInputs,
     setpoint_w: FloatArray,
     dt_s: float,
     flows: StepFlows,
-) -> FleetState:
+) -> None:
+    """Step the storages; put what changes of the state into `changed`, which has `p_w` of the others."""
     rows = params.storage_rows
     units = params.units
-    if units.table.size == 0:
-        return changed
     dt_h = dt_s / SECONDS_PER_HOUR
     is_present = inputs.is_present[rows]
+    are_all_present = is_present.all()
     unit_state = _unit_state(params, before)
-    wanted = np.clip(setpoint_w[rows], -params.p_charge_max_w[rows], params.p_discharge_max_w[rows])
+    wanted = np.maximum(setpoint_w[rows], -units.p_charge_max_w)
+    np.minimum(wanted, units.p_discharge_max_w, out=wanted)
     mean, end = ramped(before.p_w[rows], wanted, params.ramp_w_per_s[rows], dt_s)
-    if not is_present.all():
+    if not are_all_present:
         mean *= is_present
         end *= is_present
     kinetic = params.kinetic_in_storage
@@ -219,19 +222,17 @@ def _step_storages(
     flows.terminal_wh[rows] = terminal
     flows.loss_wh[rows] = loss
     flows.undelivered_wh[rows] = mean * dt_h - terminal
-    if not is_present.all():
+    if not are_all_present:
         energy = _drive(params, inputs, energy, dt_h, flows)
-    changed.p_w[rows] = p_end
-    result = replace(
-        changed,
-        energy_wh=_with(before.energy_wh, rows, energy),
-        temp_c=_with(before.temp_c, rows, done.temp_c),
-        main_p_w=_with(before.main_p_w, rows, p_end),
-        throughput_wh=_with(before.throughput_wh, rows, before.throughput_wh[rows] + np.abs(done.source_wh)),
-    )
+    changed["p_w"][rows] = p_end
+    changed["energy_wh"] = _with(before.energy_wh, rows, energy)
+    changed["temp_c"] = _with(before.temp_c, rows, done.temp_c)
+    changed["main_p_w"] = _with(before.main_p_w, rows, p_end)
+    throughput = before.throughput_wh.copy()
+    throughput[rows] += np.abs(done.source_wh)
+    changed["throughput_wh"] = throughput
     if kinetic.size:
-        return _step_buffers(params, result, before, inputs, mean[kinetic], end[kinetic], dt_s, flows)
-    return result
+        _step_buffers(params, changed, before, inputs, mean[kinetic], end[kinetic], dt_s, flows)
 
 
 def _with(array: FloatArray, rows: Rows, values: FloatArray) -> FloatArray:
@@ -287,14 +288,14 @@ def _flywheel_share(
 
 def _step_buffers(
     params: FleetParameters,
-    state: FleetState,
+    changed: dict[str, Any],
     before: FleetState,
     inputs: FleetInputs,
     mean_w: FloatArray,
     end_w: FloatArray,
     dt_s: float,
     flows: StepFlows,
-) -> FleetState:
+) -> None:
     """Let the banks give what the flywheels did not; add their books to the modules'."""
     rows = params.kinetic_rows
     banks = params.buffers
@@ -315,14 +316,9 @@ def _step_buffers(
     flows.loss_wh[rows] += done.loss_wh
     flows.undelivered_wh[rows] = mean_w * dt_h - flows.terminal_wh[rows]
     is_short = np.abs(flows.undelivered_wh[rows]) > 1e-6 * dt_h * np.maximum(np.abs(mean_w), 1.0)
-    p_w = state.p_w.copy()
-    p_w[rows] = np.where(is_short, flows.terminal_wh[rows] / dt_h, end_w)
-    return replace(
-        state,
-        p_w=p_w,
-        buffer_wh=_with(before.buffer_wh, rows, done.energy_wh),
-        buffer_temp_c=_with(before.buffer_temp_c, rows, done.temp_c),
-    )
+    changed["p_w"][rows] = np.where(is_short, flows.terminal_wh[rows] / dt_h, end_w)
+    changed["buffer_wh"] = _with(before.buffer_wh, rows, done.energy_wh)
+    changed["buffer_temp_c"] = _with(before.buffer_temp_c, rows, done.temp_c)
 
 
 def source_power_w(params: FleetParameters, state: FleetState, p_w: FloatArray) -> FloatArray:
@@ -387,7 +383,6 @@ def deliverable_w(
         unit_state = _unit_state(params, state)
         rows = params.storage_rows
         arguments = (params.tables, params.converters, units, unit_state, horizon_s)
-        low[rows] = sustainable_w(*arguments, is_charging=True)
-        high[rows] = sustainable_w(*arguments, is_charging=False)
+        low[rows], high[rows] = sustainable_w(*arguments)
     is_present: BoolArray = inputs.is_present
     return low * is_present, high * is_present

@@ -32,7 +32,8 @@ def ramped(
     """
     change = p_to_w - p_from_w
     reach = ramp_w_per_s * dt_s
-    moved = np.clip(change, -reach, reach)
+    moved = np.maximum(change, -reach)
+    np.minimum(moved, reach, out=moved)
     p_end = p_from_w + moved
     # Mean = p_end - moved · t/(2·dt), with t/dt = |moved|/reach <= 1; reach may be infinite: no ramp at all.
     lag = np.abs(moved)

@@ -42,9 +42,13 @@ class FleetParameters:
     vehicle_rows, generator_rows : (k,) int64
     kinetic_in_storage, vehicle_in_storage : (k,) int64
         Places of those devices among the storages.
+    vehicle_stored_w : (k,) float64
+        Power that reaches a vehicle's battery at full charging power.
     units, buffers : StorageUnits
         Of `storage_rows` and `kinetic_rows`.
     tables, converters : lookup tables
+    takes_power : (n,) bool
+        Storages and ports: a setpoint is a power there, elsewhere a limit that may be left open.
     has_zip_loads, has_thermostats : bool
     row_by_name : mapping
     """
@@ -79,10 +83,12 @@ class FleetParameters:
     generator_rows: IntArray
     vehicle_in_storage: IntArray
     kinetic_in_storage: IntArray
+    vehicle_stored_w: FloatArray
     units: StorageUnits
     buffers: StorageUnits
     tables: StorageTables
     converters: ConverterTables
+    takes_power: BoolArray
     has_zip_loads: bool
     has_thermostats: bool
     row_by_name: Mapping[str, int]
@@ -152,6 +158,9 @@ def build_fleet(
         values = np.asarray([0.0 if u is None else getattr(u, field) for u in main], dtype=np.float64)
         return np.where(is_storage | is_port, values, np.where(is_solar, solar, load))
 
+    units = _units([u for u in main if u is not None])
+    vehicle_in_storage = np.flatnonzero(kind[is_storage] == Kind.VEHICLE)
+    cars = units.take(vehicle_in_storage)
     return FleetParameters(
         names=tuple(s.name for s in specs),
         kind=kind,
@@ -181,12 +190,14 @@ def build_fleet(
         kinetic_rows=rows_where(is_kinetic),
         vehicle_rows=np.flatnonzero(kind == Kind.VEHICLE),
         generator_rows=np.flatnonzero(kind == Kind.GENERATOR),
-        vehicle_in_storage=np.flatnonzero(kind[is_storage] == Kind.VEHICLE),
+        vehicle_in_storage=vehicle_in_storage,
         kinetic_in_storage=np.flatnonzero(is_kinetic[is_storage]),
-        units=_units([u for u in main if u is not None]),
+        vehicle_stored_w=-converters.dc_power_w(-cars.p_charge_max_w, cars.rated_w, cars.converter),
+        units=units,
         buffers=_units([s.buffer for s in specs if s.buffer is not None]),
         tables=_default_tables() if tables is None else tables,
         converters=converters,
+        takes_power=is_storage | is_port,
         has_zip_loads=any(s.impedance_share > 0.0 or s.current_share > 0.0 for s in specs),
         has_thermostats=bool((kind == Kind.THERMOSTATIC_LOAD).any()),
         row_by_name={s.name: row for row, s in enumerate(specs)},

@@ -6,7 +6,7 @@ import numpy as np
 
 from devices.arrays import FloatArray
 from devices.converter import ConverterTables
-from devices.storage import SECONDS_PER_HOUR, StorageUnits, UnitState, transfer
+from devices.storage import SECONDS_PER_HOUR, StorageUnits, UnitState, delivered_wh
 from devices.storage_tables import StorageTables
 
 # Promise this much less than computed, so that rounding never promises energy that is not there.
@@ -23,37 +23,41 @@ def sustainable_w(
     units: StorageUnits,
     state: UnitState,
     horizon_s: float,
-    is_charging: bool,
-) -> FloatArray:
-    """Return the largest terminal power, W with its sign, that holds for the whole horizon, (m,).
+) -> tuple[FloatArray, FloatArray]:
+    """Return the largest charging and discharging terminal power that holds for the whole horizon, W signed, (m,) each.
 
     Notes
     -----
-    Found with `transfer` itself: a power that is not held is replaced by a smaller one until it is, so the
+    Found with the step itself: a power that is not held is replaced by a smaller one until it is, so the
     promise never exceeds what a step of the horizon's length really delivers. With h(p) = held(p) - p,
     concave for discharging, the secant through two powers that were too high meets zero above or at the
     largest power that holds; near a converter's no-load loss, where plain substitution creeps, it takes a
-    few steps.
+    few steps. Both directions of all units are asked at once: a unit's row depends on no other.
     """
-    p = -units.p_charge_max_w if is_charging else units.p_discharge_max_w.copy()
-    rows = np.arange(p.size)
-    last_p, last_h = np.zeros(p.size), np.zeros(p.size)
+    m = units.table.size
+    p = np.concatenate([-units.p_charge_max_w, units.p_discharge_max_w])
+    rows = np.arange(2 * m)
+    short = np.concatenate([rows[:m], rows[:m]])  # places among the units of the round before
+    asked_w, last = p, None
     for _ in range(PROMISE_TRIES):
-        part = units.take(rows)
-        done = transfer(tables, converters, part, state.take(rows), p[rows], state.temp_c[rows], horizon_s)
-        asked = np.abs(p[rows])
-        held = np.abs(done.terminal_wh) * (SECONDS_PER_HOUR / horizon_s)
-        is_short = held < asked * (1.0 - PROMISE_TOLERANCE)
+        units, state = units.take(short), state.take(short)
+        held = np.abs(delivered_wh(tables, converters, units, state, asked_w, horizon_s))
+        held *= SECONDS_PER_HOUR / horizon_s
+        asked = np.abs(asked_w)
+        short = (held < asked * (1.0 - PROMISE_TOLERANCE)).nonzero()[0]
+        if short.size == 0:
+            return p[:m], p[m:]
+        rows, asked, held = rows[short], asked[short], held[short]
         h = held - asked
-        gap, fall = last_p[rows] - asked, last_h[rows] - h
-        has_two = (gap > 0.0) & (fall < 0.0)
-        secant = asked + np.where(has_two, h * gap / np.where(has_two, -fall, 1.0), h)
+        step = h
+        if last is not None:
+            gap, fall = last[0][short] - asked, last[1][short] - h
+            has_two = (gap > 0.0) & (fall < 0.0)
+            step = np.where(has_two, h * gap / np.where(has_two, -fall, 1.0), h)
+        last = asked, h
         # Never more than what was just delivered, and nothing if the line meets zero below no power at all.
-        smaller = np.maximum(np.minimum(secant, held), 0.0) * (1.0 - PROMISE_MARGIN)
-        last_p[rows], last_h[rows] = asked, h
-        p[rows] = np.where(is_short, np.copysign(smaller, p[rows]), p[rows])
-        rows = rows[is_short]
-        if rows.size == 0:
-            return p
+        smaller = np.maximum(np.minimum(asked + step, held), 0.0) * (1.0 - PROMISE_MARGIN)
+        asked_w = np.copysign(smaller, asked_w[short])
+        p[rows] = asked_w
     p[rows] = 0.0
-    return p
+    return p[:m], p[m:]

@@ -245,4 +245,9 @@ def state_from_bytes(data: bytes) -> FleetState:
     BadCheckpoint
         If the bytes are no state of this version.
     """
-    return from_bytes(FleetState, data)
+    return from_bytes(FleetState, data, {"fuel_wh": _empty})
+
+
+def _empty(arrays: dict[str, FloatArray]) -> FloatArray:
+    """Return the tanks of fleets from before generators burnt fuel: nobody knows, so nobody counts on them."""
+    return np.zeros_like(arrays["energy_wh"])

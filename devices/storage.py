@@ -13,20 +13,15 @@ Every unit is computed from its own row only, so a fleet of one gives the same n
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from devices.arrays import BoolArray, FloatArray, IntArray, interpolate_rows
+from devices.arrays import BoolArray, FloatArray, IntArray, Rows
 from devices.converter import ConverterTables
-from devices.storage_tables import (
-    GRID_CELLS,
-    TEMPERATURE_FIRST_C,
-    TEMPERATURE_POINTS,
-    TEMPERATURE_STEP_C,
-    TEMPERATURE_TAPER_K,
-    StorageTables,
-)
+from devices.source import conditions, source_power_w
+from devices.storage_tables import StorageTables
 
 SECONDS_PER_HOUR: Final = 3600.0
 # Below this share of the capacity per step the tables do not change enough for the midpoint to matter.
@@ -172,39 +167,99 @@ def transfer(
     standing_wh hold to rounding.
     """
     dt_h = dt_s / SECONDS_PER_HOUR
+    done = _move(tables, converters, units, state, p_w, dt_h)
+    source = np.copysign(done.moved_wh, done.p_source_w)
+    terminal = done.p_ac_w * done.active_h
+    heat_w = done.loss_per_w * done.p_source_w
+    heat_w *= done.p_source_w
+    heat_w *= done.active_h
+    heat_w += done.standing_wh
+    heat_w /= dt_h
+    loss = source - terminal
+    loss += done.standing_wh
+    return Transfer(
+        energy_wh=done.energy_wh - source,
+        temp_c=_temperature_c(tables, units.table, state, ambient_c, heat_w, dt_s),
+        terminal_wh=terminal,
+        source_wh=source,
+        loss_wh=loss,
+        standing_wh=done.standing_wh,
+        p_w=done.p_ac_w,
+        is_bound=done.is_bound,
+        is_limited=done.is_limited,
+    )
+
+
+def delivered_wh(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    p_w: FloatArray,
+    dt_s: float,
+) -> FloatArray:
+    """Return the net export at the terminal that `transfer` gives for the same arguments, (m,) Wh."""
+    done = _move(tables, converters, units, state, p_w, dt_s / SECONDS_PER_HOUR)
+    return done.p_ac_w * done.active_h
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What units move in a step, before the books; all arrays (m,).
+
+    `energy_wh` is what the standing loss leaves, `moved_wh` the energy through the source, >= 0, `active_h` how
+    long it takes.
+    """
+
+    energy_wh: FloatArray
+    standing_wh: FloatArray
+    p_ac_w: FloatArray
+    p_source_w: FloatArray
+    loss_per_w: FloatArray
+    moved_wh: FloatArray
+    active_h: FloatArray
+    is_bound: BoolArray
+    is_limited: BoolArray
+
+
+def _move(
+    tables: StorageTables,
+    converters: ConverterTables,
+    units: StorageUnits,
+    state: UnitState,
+    p_w: FloatArray,
+    dt_h: float,
+) -> _Move:
     capacity = state.capacity_wh
     standing = standing_loss_wh(tables, units.table, state.energy_wh, capacity, dt_h)
     if state.leakage_w.any():
         standing = np.minimum(standing + state.leakage_w * dt_h, state.energy_wh)
     energy = state.energy_wh - standing
 
-    p_ac = np.clip(p_w, -units.p_charge_max_w, units.p_discharge_max_w)
+    p_ac = np.maximum(p_w, -units.p_charge_max_w)
+    np.minimum(p_ac, units.p_discharge_max_w, out=p_ac)
     p_dc = converters.dc_power_w(p_ac, units.rated_w, units.converter)
-    p_source, k, is_limited = _source_power_w(
-        tables, units.table, capacity, energy, state.temp_c, state.resistance_factor, p_dc
-    )
-    available = np.where(
-        p_source > 0.0, np.maximum(energy - state.bottom_wh, 0.0), np.maximum(capacity - energy, 0.0)
-    )
+    given = conditions(tables, units.table, capacity, state.temp_c, state.resistance_factor, p_dc)
+    p_source, k, is_limited = source_power_w(tables, given, energy)
+    available = np.where(p_source > 0.0, energy - state.bottom_wh, capacity - energy)
+    np.maximum(available, 0.0, out=available)
     moved = np.abs(p_source)
     moved *= dt_h
-    middle = np.flatnonzero(moved > MIDPOINT_FROM_PU * capacity)
+    middle = (moved > MIDPOINT_FROM_PU * capacity).nonzero()[0]
     if middle.size:
-        half = np.minimum(moved[middle], available[middle])
-        half *= np.sign(p_source[middle])
-        p_mid, k_mid, limited_mid = _source_power_w(
-            tables,
-            units.table[middle],
-            capacity[middle],
-            energy[middle] - 0.5 * half,
-            state.temp_c[middle],
-            state.resistance_factor[middle],
-            p_dc[middle],
-        )
-        p_source[middle], k[middle], is_limited[middle] = p_mid, k_mid, limited_mid
-        moved[middle] = np.abs(p_mid) * dt_h
+        # Where all of them are there is nothing to pick.
+        at: Rows = slice(None) if middle.size == moved.size else middle
+        half = np.minimum(moved[at], available[at])
+        half *= np.sign(p_source[at])
+        half *= -0.5
+        half += energy[at]
+        p_mid, k_mid, limited_mid = source_power_w(tables, given.take(at), half)
+        p_source[at], k[at], is_limited[at] = p_mid, k_mid, limited_mid
+        np.abs(p_mid, out=p_mid)
+        p_mid *= dt_h
+        moved[at] = p_mid
 
-    limited = np.flatnonzero(is_limited)
+    limited = is_limited.nonzero()[0]
     if limited.size:
         p_lim = p_source[limited]
         p_ac_lim = converters.ac_power_w(
@@ -219,32 +274,12 @@ def transfer(
         moved[limited] = np.abs(p_source[limited]) * dt_h
 
     is_bound = moved > available
-    active_h = np.full_like(moved, dt_h)
-    bound = np.flatnonzero(is_bound)
+    active_h = np.full(moved.size, dt_h)
+    bound = is_bound.nonzero()[0]
     if bound.size:
         active_h[bound] *= available[bound] / moved[bound]
         moved[bound] = available[bound]
-    source = np.copysign(moved, p_source)
-    terminal = p_ac * active_h
-    energy -= source
-    heat_w = k * p_source
-    heat_w *= p_source
-    heat_w *= active_h
-    heat_w += standing
-    heat_w /= dt_h
-    loss = source - terminal
-    loss += standing
-    return Transfer(
-        energy_wh=energy,
-        temp_c=_temperature_c(tables, units.table, state, ambient_c, heat_w, dt_s),
-        terminal_wh=terminal,
-        source_wh=source,
-        loss_wh=loss,
-        standing_wh=standing,
-        p_w=p_ac,
-        is_bound=is_bound,
-        is_limited=is_limited,
-    )
+    return _Move(energy, standing, p_ac, p_source, k, moved, active_h, is_bound, is_limited)
 
 
 def standing_loss_wh(
@@ -257,12 +292,11 @@ def standing_loss_wh(
     With u = sqrt(e): u(t) = u0·exp(-B·t/2) - (A/B)·(1 - exp(-B·t/2)), not below 0, so that the loss
     capacity·(u0 - u)·(u0 + u) has no cancellation.
     """
-    a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
-    shrink = -np.expm1(-0.5 * b * dt_h)
-    drop = np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
-    u = np.sqrt(energy_wh / capacity_wh)
-    fall = u * shrink[table]
-    fall += drop[table]
+    shrink, drop = _standing_over(tables, dt_h)
+    u = energy_wh / capacity_wh
+    np.sqrt(u, out=u)
+    fall = u * shrink.take(table)
+    fall += drop.take(table)
     np.minimum(fall, u, out=fall)
     u *= 2.0
     u -= fall
@@ -272,54 +306,13 @@ def standing_loss_wh(
     return np.minimum(u, energy_wh, out=u)
 
 
-def _source_power_w(
-    tables: StorageTables,
-    table: IntArray,
-    capacity_wh: FloatArray,
-    energy_wh: FloatArray,
-    temp_c: FloatArray,
-    resistance_factor: FloatArray,
-    p_dc_w: FloatArray,
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return the power at the source (limited), the loss coefficient k in 1/W, and where it was limited.
-
-    Notes
-    -----
-    p_dc = p - k·p² has the root p = 2·p_dc / (1 + sqrt(1 - 4·k·p_dc)), stable for both signs and k -> 0.
-    """
-    per_wh = 1.0 / capacity_wh
-    row = 2 * table
-    row += p_dc_w < 0.0
-    position = energy_wh * per_wh
-    position *= GRID_CELLS
-    t = (temp_c - TEMPERATURE_FIRST_C) * (1.0 / TEMPERATURE_STEP_C)
-    np.clip(t, 0.0, TEMPERATURE_POINTS - 1.000001, out=t)
-    t_row = t.astype(np.int64)
-    t -= t_row
-    t_row += row * TEMPERATURE_POINTS
-    k = interpolate_rows(tables.resistance_h, t_row, position)
-    t_row += 1
-    k += t * (interpolate_rows(tables.resistance_h, t_row, position) - k)
-    k *= resistance_factor
-    k *= per_wh
-    limit = interpolate_rows(tables.headroom_pu, row, position)
-    limit /= k
-    rate = np.minimum(temp_c - tables.temperature_low_c[row], tables.temperature_high_c[row] - temp_c)
-    rate *= 1.0 / TEMPERATURE_TAPER_K
-    np.clip(rate, 0.0, 1.0, out=rate)
-    rate *= tables.power_limit_per_h[row]
-    rate *= capacity_wh
-    np.minimum(limit, rate, out=limit)
-    p = k * p_dc_w
-    p *= -4.0
-    p += 1.0
-    np.maximum(p, 0.0, out=p)
-    np.sqrt(p, out=p)
-    p += 1.0
-    np.divide(2.0 * p_dc_w, p, out=p)
-    is_limited = np.abs(p) > limit
-    np.clip(p, -limit, limit, out=p)
-    return p, k, is_limited
+# The controller's period and the firmware's step come again and again, coasts have lengths of their own.
+@lru_cache(maxsize=64)
+def _standing_over(tables: StorageTables, dt_h: float) -> tuple[FloatArray, FloatArray]:
+    """Return 1 - exp(-B·t/2) and (A/B)·(1 - exp(-B·t/2)) of each table."""
+    a, b = tables.standing_sqrt_per_h, tables.standing_linear_per_h
+    shrink = -np.expm1(-0.5 * b * dt_h)
+    return shrink, np.where(b > 0.0, a / np.where(b > 0.0, b, 1.0) * shrink, 0.5 * a * dt_h)
 
 
 def _temperature_c(
@@ -331,15 +324,21 @@ def _temperature_c(
     dt_s: float,
 ) -> FloatArray:
     """Return the temperature after the step, (m,) °C: exact for constant heating and ambient."""
-    share = -np.expm1(-dt_s / tables.cooling_time_s)
-    kelvin_per_w = tables.cooling_time_s / (SECONDS_PER_HOUR * tables.heat_capacity_wh_per_k)
-    rise = heat_w * kelvin_per_w[table]
+    share, kelvin_per_w = _cooling_over(tables, dt_s)
+    rise = heat_w * kelvin_per_w.take(table)
     rise /= state.capacity_wh
     rise += ambient_c
     rise -= state.temp_c
-    rise *= share[table]
+    rise *= share.take(table)
     rise += state.temp_c
     return rise
+
+
+@lru_cache(maxsize=64)
+def _cooling_over(tables: StorageTables, dt_s: float) -> tuple[FloatArray, FloatArray]:
+    """Return the share of the way to the final temperature, and the final rise by watt per capacity, of each table."""
+    share = -np.expm1(-dt_s / tables.cooling_time_s)
+    return share, tables.cooling_time_s / (SECONDS_PER_HOUR * tables.heat_capacity_wh_per_k)
 
 
 def source_at(
@@ -354,7 +353,6 @@ def source_at(
 ) -> tuple[FloatArray, FloatArray]:
     """Return power at the source (W) and loss coefficient k (1/W) for a terminal power now, (m,) each."""
     p_dc = converters.dc_power_w(p_w, units.rated_w, units.converter)
-    p_source, k, _ = _source_power_w(
-        tables, units.table, capacity_wh, energy_wh, temp_c, resistance_factor, p_dc
-    )
+    given = conditions(tables, units.table, capacity_wh, temp_c, resistance_factor, p_dc)
+    p_source, k, _ = source_power_w(tables, given, energy_wh)
     return p_source, k

@@ -23,6 +23,7 @@ from devices.arrays import FloatArray
 from devices.errors import BadTable
 
 GRID_CELLS: Final = 512
+GRID_POINTS: Final = GRID_CELLS + 1
 # Uniform, so that 10, 25, 40 and 60 °C of the measured columns are grid points; outside it is held constant.
 TEMPERATURE_FIRST_C: Final = 10.0
 TEMPERATURE_STEP_C: Final = 5.0
@@ -91,9 +92,9 @@ class StorageTable:
             raise BadTable(f"storage table {self.name}: standing losses must not be negative")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StorageTables:
-    """Several `StorageTable`s stacked for lookups by row.
+    """Several `StorageTable`s stacked for lookups by row; equal only to itself.
 
     Attributes
     ----------

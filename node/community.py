@@ -38,6 +38,7 @@ from node.hub.settled import first_unread, last_settled
 from node.hub.settlement import Settlement
 from node.hub.timeslot_desk import TimeslotDesk
 from node.hub.trading import DoorPolicy, Trading, load_book
+from node.hub.voiding import GivingUp
 from node.hub.zones import load_zoning
 from node.profiles import ProfileSet
 from node.profiles.frequency import frequency_record_pu
@@ -151,8 +152,16 @@ def _wire(
     contracts = sender = watcher = None
     if chain is not None and deployment is not None:
         contracts = compile_contracts(cache_folder())
+        frame = _frame(store, plant, domain)
         signers = {name: keys.role(name) for name in ROLE_NAMES} | {"buyer": keys.buyer()}
-        sender = Sender(store, chain, signers, Carriage(chain, contracts, deployment), makes_blocks=True)
+        sender = Sender(
+            store,
+            chain,
+            signers,
+            Carriage(chain, contracts, deployment),
+            give_up=GivingUp(contracts, deployment, keys.role("operator"), frame),
+            makes_blocks=True,
+        )
         watcher = Watcher(store, chain, contracts, deployment)
         recover(store, chain, contracts, deployment, sender, watcher)
     supplier = Supplier(scenario)
@@ -224,15 +233,7 @@ def _wire(
     )
     settlement = split_desk = publisher = None
     if sender is not None and contracts is not None and deployment is not None:
-        network = network_of(
-            topology.ids,
-            topology.parent,
-            account,
-            topology.node_of_participant,
-            registry.member_of,
-            registry.sources,
-        )
-        publisher = Publisher(store, sender, Frame(domain, network), bundles)
+        publisher = Publisher(store, sender, frame, bundles)
         settlement = Settlement(
             sender, contracts, deployment, operator, oracle, scenario.chain.max_fills_per_chunk, publisher
         )
@@ -285,6 +286,22 @@ def _wire(
         watcher=watcher,
         publisher=publisher,
     )
+
+
+def _frame(store: Store, plant: Plant, domain: Domain) -> Frame:
+    """Return what all bundles of the community say the same."""
+    with store.read() as connection:
+        registry = Registry.load(connection)
+    topology = plant.topology
+    network = network_of(
+        topology.ids,
+        topology.parent,
+        registry.account.tolist(),
+        topology.node_of_participant,
+        registry.member_of,
+        registry.sources,
+    )
+    return Frame(domain, network)
 
 
 def controller(scenario: Scenario, plant: Plant, *, optimises: bool = True) -> Dispatch:

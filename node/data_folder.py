@@ -41,6 +41,7 @@ from node.store import (  # noqa: F401  (tables register themselves)
     layout,
     location,
     tables_chain,
+    tables_control,
     tables_devices,
     tables_frequency,
     tables_islands,

@@ -33,7 +33,6 @@ from node.garbage import rare_collections
 from node.hub import device_records, rack_journal
 from node.hub.dispatch_records import Curtailment, IntervalInputs, IntervalOutcome, Schedule
 from node.hub.dispatch_state import World, world_from_bytes
-from node.hub.health_watch import HealthWatch
 from node.hub.settled import not_on_chain
 from node.mining import mine
 from node.store.tables_chain import outbox
@@ -42,9 +41,9 @@ from node.store.tables_market import tariffs as tariff_rows
 from node.times import Times
 from node.world.disturbances import (
     during,
+    health_watch,
     islanded_zones,
     planned_failures,
-    planned_faults,
     planned_silences,
     silent_rows,
 )
@@ -79,12 +78,7 @@ class Simulation:
         self._reference = Reference.begin(community.plant)
         self._failures = planned_failures(community.scenario, community.plant.topology)
         self._silences = planned_silences(community.scenario)
-        self._health = HealthWatch(
-            community.plant.fleet,
-            planned_faults(community.scenario, community.plant.fleet),
-            community.scenario.seed,
-            self._length_s,
-        )
+        self._health = health_watch(community.scenario, community.plant)
         self._voltage = VoltageWatch(community)
         self._islands = IslandWatch(community, self._failures)
         community.bus.subscribe(TOPIC_ORDERS, self._collect)
@@ -184,7 +178,7 @@ class Simulation:
         community.clock.advance_to(start_s)
         self._islands.begin(interval, self._world)
         with self.times.of("agents"):
-            community.agents.take_out(self._health.is_fit)
+            community.agents.take_out(self._health.is_fit & community.plant.is_planned)
             aim = community.agents.begin(interval, self._world.fleet)
         for due in self._rounds_due(interval, start_s, end_s):
             self._hold(due, interval, aim)
@@ -273,10 +267,10 @@ class Simulation:
         return float(grid.start_s(interval)), float(grid.end_s(interval))
 
     def _targets(self, aim: Aim) -> FloatArray:
-        """Return each account's target; accounts without storage just follow load and sun."""
+        """Return each account's target; accounts without planned storage just follow load and sun."""
         plant = self.community.plant
         has_storage = np.zeros(len(self.community.scenario.participants), np.bool_)
-        has_storage[plant.participant[plant.storages]] = True
+        has_storage[plant.participant[plant.storages[plant.is_planned[plant.storages]]]] = True
         return np.where(has_storage, aim.target_export_wh, np.nan)
 
     # -------------------------------------------------------------- end of an interval

@@ -26,6 +26,8 @@ from node.store.tables_market import (
     participants,
     substitutes,
     tariffs,
+    voided_curtailments,
+    voided_fills,
 )
 
 router = APIRouter(prefix="/v1", tags=["members"])
@@ -188,6 +190,25 @@ class _Lines:
                 )
             )
         }
+        self._void: defaultdict[int, int] = defaultdict(int)  # sold less bought
+        for row in db.execute(
+            select(voided_fills).where(
+                voided_fills.c.account == account,
+                voided_fills.c.interval >= low,
+                voided_fills.c.interval <= high,
+            )
+        ):
+            self._void[row.interval] += -row.quantity_milli_wh if row.is_buy else row.quantity_milli_wh
+        self._not_forgiven = {
+            row.interval: row.quantity_milli_wh
+            for row in db.execute(
+                select(voided_curtailments).where(
+                    voided_curtailments.c.account == account,
+                    voided_curtailments.c.interval >= low,
+                    voided_curtailments.c.interval <= high,
+                )
+            )
+        }
         self._carried = set(
             db.execute(
                 select(carried_readings.c.interval).where(
@@ -246,9 +267,19 @@ class _Lines:
         traded = self._sold[t] + self._bought[t]
         if traded:
             parts[-1] += f" ({abs(self._traded[t]) / traded / 1e4:.2f} ct/kWh with the fee)"
+        if t in self._void:
+            verb = "sold" if self._void[t] > 0 else "bought"
+            parts.append(
+                f"{_amount(abs(self._void[t]))} {verb} are void: they did not reach the chain in time"
+            )
         forgiven = row.imbalance_milli_wh - (row.metered_milli_wh - row.position_milli_wh)
         if forgiven:
             parts.append(f"{_amount(forgiven)} of a shortfall forgiven: the controller ordered it")
+        if t in self._not_forgiven:
+            parts.append(
+                f"up to {_amount(self._not_forgiven[t])} that the controller ordered are not forgiven: the "
+                "curtailment reached the chain after the reading"
+            )
         if row.imbalance_milli_wh < 0:
             parts.append(
                 f"{_amount(-row.imbalance_milli_wh)} missing, {_party(tariff, 'bought from')} at "

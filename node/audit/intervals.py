@@ -125,9 +125,13 @@ def _notes(bundle: Bundle, found: OnChain) -> Iterator[str]:
 
 def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str]:
     """Compare fills with what the chunks on chain settled."""
+    is_closed = record.head.timestamp_s >= _closes_s(record, bundle.head.interval)
     if not found.chunks:
-        yield "no chunk on chain settled it"
-        return
+        if not is_closed:
+            yield "no chunk on chain settled it"
+        elif bundle.fills:
+            yield f"its {len(bundle.fills)} fills never reached the chain within its fill window: void"
+        return  # nothing was to be filled, and readings count outside chunks too
     prices: defaultdict[int, list[int]] = defaultdict(list)
     for line in bundle.prices:
         prices[line.round].append(line.price_micro_per_kwh or 0)
@@ -147,7 +151,13 @@ def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str
     hashes = {line.sequence: line.hash for line in bundle.orders}
     for fill_line in bundle.fills:
         on_chain = settled.pop((fill_line.round, hashes[fill_line.sequence]), 0)
-        if on_chain != fill_line.quantity_milli_wh:
+        missing = fill_line.quantity_milli_wh - on_chain
+        if missing > 0 and is_closed:
+            yield (
+                f"round {fill_line.round}: {missing} mWh of {fill_line.quantity_milli_wh} mWh of order "
+                f"{fill_line.sequence} never reached the chain within its fill window: void"
+            )
+        elif missing:
             yield (
                 f"round {fill_line.round}: fill of order {fill_line.sequence} is {fill_line.quantity_milli_wh} "
                 f"mWh, on chain {on_chain}"
@@ -157,6 +167,12 @@ def _chunks(record: ChainRecord, bundle: Bundle, found: OnChain) -> Iterator[str
             f"round {number}: {quantity} mWh of account {accounts[name]} were settled on chain "
             f"that the bundle does not know (order 0x{name.hex()})"
         )
+
+
+def _closes_s(record: ChainRecord, interval: int) -> int:
+    """Return when the contract stops taking an interval's fills."""
+    terms = record.ledger.terms
+    return terms.end_s(interval) + terms.fill_window_s
 
 
 def _readings(record: ChainRecord, interval: int, bundle: Bundle, found: OnChain) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, insert, select
 
 from node.audit.bundle import FORMAT, encode, file_name
 from node.audit.commitment import (
@@ -48,6 +48,7 @@ from node.store.tables_market import (
     curtailments,
     fills,
     imbalances,
+    kept_bundles,
     orders,
     prices,
     readings,
@@ -85,6 +86,18 @@ class Frame:
 def render(connection: Connection, frame: Frame, interval: int) -> bytes:
     """Return an interval's bundle as the store has it."""
     return encode(_lines(connection, frame, interval))
+
+
+def keep(connection: Connection, frame: Frame, interval: int) -> None:
+    """Keep an interval's bundle as it was committed to, because its rows are about to change."""
+    if _kept(connection, interval) is None:
+        content = render(connection, frame, interval)
+        connection.execute(insert(kept_bundles).values(interval=interval, content=content))
+
+
+def _kept(connection: Connection, interval: int) -> bytes | None:
+    query = select(kept_bundles.c.content).where(kept_bundles.c.interval == interval)
+    return connection.execute(query).scalar()
 
 
 def note_of(connection: Connection, interval: int, data: bytes) -> Note:
@@ -157,7 +170,7 @@ class Publisher:
         planned = _planned(connection, interval).bundle_hash
         data = self._waiting.get(interval)
         if data is None or bundle_hash(data) != planned:
-            data = render(connection, self._frame, interval)
+            data = _kept(connection, interval) or render(connection, self._frame, interval)
         if bundle_hash(data) != planned:
             raise BundleChanged(interval, planned, bundle_hash(data))
         return data

@@ -6,17 +6,19 @@ curtailed members would pay for what the controller ordered. So a chunk is not s
 curtailments before it are final.
 """
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from node.chain.outbox import NOT_MINED, OutboxState
 from node.store.tables_chain import outbox
+from node.store.unit_of_work import Store
 
 CURTAILMENT = "curtailment"
 CHUNK = "chunk"
 
 
-def first_open_curtailment(connection: Connection) -> int | None:
+def first_open_curtailment(store: Store) -> int | None:
     """Return the outbox number of the first curtailment that is not final, or None; what follows waits for it."""
     is_open = outbox.c.state.in_((*NOT_MINED, OutboxState.MINED, OutboxState.REVERTED))
     query = select(func.min(outbox.c.id)).where(outbox.c.kind == CURTAILMENT, is_open)
-    return connection.execute(query).scalar()
+    with store.read() as connection:
+        return connection.execute(query).scalar()

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
 from node.chain import fee_bids
 from node.chain.carried import Carriage, Carried, CarriedOtherwise
+from node.chain.late import is_late
 from node.chain.outbox import ANEW, NOT_MINED, OutboxState, raw_of
 from node.chain.ports import Chain, ChainError, Receipt
 from node.chain.transactions import transaction_data
@@ -67,17 +68,21 @@ class Fates:
             if receipt is not None:
                 behind = behind or (not receipt.is_success and self._is_behind(row))
                 fate = self._of(row, receipt, is_behind=behind)
-                behind = behind or fate.rest is not None
+                behind = behind or fate.rest is not None or is_late(row, fate.state, fate.reason)
                 found.append((row, fate))
         return found
 
     def _is_behind(self, row: Row[Any]) -> bool:
-        """Tell whether what one before it left is still to be done."""
-        query = select(outbox.c.id).where(
-            outbox.c.ref.endswith(ANEW), outbox.c.state.in_(NOT_MINED), outbox.c.id < row.id
+        """Tell whether what one before it left is still to be done; what is done anew stands where the first did."""
+        left = select(outbox.c.kind, outbox.c.ref).where(
+            outbox.c.ref.endswith(ANEW), outbox.c.state.in_(NOT_MINED)
         )
         with self._store.read() as connection:
-            return connection.execute(query.limit(1)).scalar() is not None
+            rests = connection.execute(left).all()
+            if not rests:
+                return False
+            ours = _first(connection, row.kind, row.ref)
+            return any(_first(connection, kind, ref) < ours for kind, ref in rests)
 
     def is_known(self, row: Row[Any]) -> bool:
         """Tell whether the chain has the transaction, mined or waiting, in any of its bids."""
@@ -93,10 +98,12 @@ class Fates:
             carried, otherwise = self._carried(row)
             if carried is not None:
                 newest, rest = max(newest, (carried.block_number, carried.block_hash)), carried.rest
-            elif is_behind and not otherwise:
-                rest, reason = transaction_data(raw_of(self._store, row.id)), self._reason(receipt)
             else:
-                return Fate(OutboxState.REVERTED, receipt, *newest, self._reason(receipt) + otherwise)
+                reason = self._reason(receipt) + otherwise
+                # what is late has its turn: nothing before it is missing
+                if otherwise or not is_behind or is_late(row, OutboxState.REVERTED, reason):
+                    return Fate(OutboxState.REVERTED, receipt, *newest, reason)
+                rest = transaction_data(raw_of(self._store, row.id))
         # Where blocks are final at once, the two steps are one write.
         is_final = newest[0] <= self._chain.finalized()
         state = OutboxState.FINAL if is_final else OutboxState.MINED
@@ -116,3 +123,9 @@ class Fates:
             return self._chain.revert_reason(receipt.transaction_hash) or "no reason given"
         except ChainError as error:
             return f"reason unknown ({error})"
+
+
+def _first(connection: Connection, kind: str, ref: str) -> int:
+    """Return the outbox number of what a row does anew; its own where it does nothing anew."""
+    query = select(outbox.c.id).where(outbox.c.kind == kind, outbox.c.ref == ref.rstrip(ANEW))
+    return connection.execute(query).scalar_one()

@@ -82,13 +82,26 @@ def newest_first(connection: Connection, *states: OutboxState) -> Iterable[Row[A
 def raw_of(store: Store, row_id: int) -> bytes:
     """Return the signed transaction of a row."""
     with store.read() as connection:
-        raw: bytes = connection.execute(select(outbox.c.raw).where(outbox.c.id == row_id)).scalar_one()
+        return raw_in(connection, row_id)
+
+
+def raw_in(connection: Connection, row_id: int) -> bytes:
+    """Return the signed transaction of a row, in the caller's transaction."""
+    raw: bytes = connection.execute(select(outbox.c.raw).where(outbox.c.id == row_id)).scalar_one()
     return raw
 
 
 def change(connection: Connection, row_id: int, **values: Any) -> None:
     """Change columns of one row."""
     connection.execute(update(outbox).where(outbox.c.id == row_id).values(**values))
+
+
+def free_ref(connection: Connection, kind: str, ref: str) -> str:
+    """Return the next name that no transaction of this kind has: the ref itself, or with signs for anew."""
+    taken = set(connection.execute(select(outbox.c.ref).where(outbox.c.kind == kind)).scalars())
+    while ref in taken:
+        ref += ANEW
+    return ref
 
 
 def mark(store: Store, rows: list[Row[Any]], state: OutboxState) -> None:

@@ -17,6 +17,7 @@ from market.settlement import Ledger
 from node.chain.abi import Event
 from node.chain.contracts import Deployment
 from node.chain.mirror import Mirror, terms_of
+from node.chain.outbox import ANEW
 from node.chain.ports import Address, Block, MinedCall
 from node.chain.transactions import transaction_data
 from node.store.tables_chain import chain_accounts, chain_state, chain_tariffs, chain_undo, outbox
@@ -152,8 +153,12 @@ class Projection:
     def _planned(self, sequence: int) -> bytes | None:
         """Return the calldata of a chunk in the outbox."""
         assert self._connection is not None  # asked while a block is applied
-        query = select(outbox.c.data, outbox.c.raw).where(
-            outbox.c.kind == "chunk", outbox.c.ref == str(sequence)
+        anew = outbox.c.ref.like(f"{sequence}{ANEW}%")  # what was sent in its place counts
+        query = (
+            select(outbox.c.data, outbox.c.raw)
+            .where(outbox.c.kind == "chunk", (outbox.c.ref == str(sequence)) | anew)
+            .order_by(outbox.c.id.desc())
+            .limit(1)
         )
         row = self._connection.execute(query).one_or_none()
         if row is None:

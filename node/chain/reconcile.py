@@ -146,9 +146,8 @@ def _refuse_older_store(store: Store) -> None:
     """Halt where the chain has settled chunks that this store never planned, as after a restored backup."""
     with store.read() as connection:
         settled = connection.execute(select(chain_state.c.next_sequence)).scalar() or 0
-        newest = select(outbox.c.ref).where(outbox.c.kind == "chunk").order_by(outbox.c.id.desc()).limit(1)
-        ref = connection.execute(newest).scalar()
-        planned = 0 if ref is None else int(ref.rstrip(ANEW)) + 1
+        refs = connection.execute(select(outbox.c.ref).where(outbox.c.kind == "chunk")).scalars()
+        planned = max((int(ref.rstrip(ANEW)) + 1 for ref in refs), default=0)
         if settled <= planned:
             return
         said = connection.execute(

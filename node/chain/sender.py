@@ -16,7 +16,7 @@ fees, a transaction that waits too long is replaced by one of the same nonce and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -27,14 +27,16 @@ from node.chain.carried import Carriage
 from node.chain.fate import Fate, Fates
 from node.chain.fee_bids import FeePolicy
 from node.chain.keys import LocalSigner, checksum
+from node.chain.late import VOID, GiveUp, is_late, is_void, mark_void
 from node.chain.outbox import (
-    ANEW,
     ContractCall,
     OutboxState,
     SettlementHalted,
     change,
+    free_ref,
     mark,
     newest_first,
+    raw_in,
     raw_of,
     rows_in,
 )
@@ -71,6 +73,8 @@ class Sender:
         Knows what others may carry in; with None every revert halts.
     policy : FeePolicy
         What to offer where the chain takes fees.
+    give_up : GiveUp or None
+        Says what is sent in the place of a chunk that came too late (node/hub/voiding); with None it halts.
     makes_blocks : bool
         Whether transactions are mined in the order in which they are sent here, because nobody else makes
         blocks; otherwise a chunk waits for its curtailments (node/chain/barrier).
@@ -84,6 +88,7 @@ class Sender:
         carriage: Carriage | None = None,
         policy: FeePolicy = FeePolicy(),  # noqa: B008  (frozen)
         *,
+        give_up: GiveUp | None = None,
         makes_blocks: bool = False,
     ) -> None:
         self._store = store
@@ -91,6 +96,7 @@ class Sender:
         self._signers = dict(signers)
         self._fates = Fates(store, chain, carriage)
         self._policy = policy
+        self._give_up = give_up
         self._makes_blocks = makes_blocks
         self._too_low: set[int] = set()  # rows whose newest bid the chain does not even let wait
 
@@ -211,7 +217,7 @@ class Sender:
         """Send what the chain does not have, in the order of nonces: a gap would keep back what follows it."""
         held_back: set[Address] = set()
         fresh = []
-        barrier = self._barrier()
+        barrier = None if self._makes_blocks else first_open_curtailment(self._store)
         for row in rows_in(self._store, OutboxState.SIGNED, OutboxState.ORPHANED, OutboxState.SENT):
             # What was sent may have been dropped on the way; a crash from here on sends the same bytes again.
             is_there = row.state == OutboxState.SENT and self._chain.transaction(row.hash) is not None
@@ -224,12 +230,6 @@ class Sender:
                 fresh.append(row)
         mark(self._store, fresh, OutboxState.SENT)
         return len(fresh)
-
-    def _barrier(self) -> int | None:
-        if self._makes_blocks:
-            return None
-        with self._store.read() as connection:
-            return first_open_curtailment(connection)
 
     def _broadcast(self, row: Row[Any]) -> bool:
         """Send a transaction; tell whether it needs no second try before those that follow it."""
@@ -278,18 +278,26 @@ class Sender:
 
     def _confirm(self) -> tuple[int, int]:
         """Look for receipts of what is sent; return how many were mined, and how many are final at once."""
-        found = self._fates.find(rows_in(self._store, OutboxState.SENT))
-        self._record(found)
+        found = self._record(self._fates.find(rows_in(self._store, OutboxState.SENT)))
         for row, fate in found:
             if fate.state == OutboxState.REVERTED:
                 raise SettlementHalted(row.kind, row.ref, fate.reason or "reverted")
         return len(found), sum(fate.state == OutboxState.FINAL for _, fate in found)
 
-    def _record(self, found: list[tuple[Row[Any], Fate]]) -> None:
+    def _record(self, found: list[tuple[Row[Any], Fate]]) -> list[tuple[Row[Any], Fate]]:
+        """Write fates down; return them as they are then: what was given up is final."""
         if not found:
-            return
+            return []
+        now_s, final = self._chain.head().timestamp_s, self._chain.finalized()
+        recorded = []
         with self._store.begin() as connection:
             for row, fate in found:
+                if not fate.receipt.is_success and is_void(connection, row):
+                    state = OutboxState.FINAL if fate.block_number <= final else OutboxState.MINED
+                    fate = replace(fate, state=state, reason=VOID, rest=None)
+                elif is_late(row, fate.state, fate.reason) and fate.block_number <= final:
+                    fate = self._given_up(connection, row, fate, now_s)
+                recorded.append((row, fate))
                 change(
                     connection,
                     row.id,
@@ -307,15 +315,22 @@ class Sender:
                     values = {"outbox_id": row.id, "hash": fate.carried.hash}
                     connection.execute(insert(carriers).values(values))
                 if fate.rest is not None:
-                    self._enqueue_rest(connection, row, fate.rest)
+                    ref = free_ref(connection, row.kind, row.ref)
+                    call = ContractCall(row.kind, ref, row.signer, row.to, fate.rest, row.gas)
+                    self.enqueue(connection, call)
+        return recorded
 
-    def _enqueue_rest(self, connection: Connection, row: Row[Any], rest: bytes) -> None:
-        """Plan what is left of a transaction as one of its own, under the next name that is free."""
-        ref, known = row.ref + ANEW, select(outbox.c.ref).where(outbox.c.kind == row.kind)
-        taken = set(connection.execute(known).scalars())
-        while ref in taken:
-            ref += ANEW
-        self.enqueue(connection, ContractCall(row.kind, ref, row.signer, row.to, rest, row.gas))
+    def _given_up(self, connection: Connection, row: Row[Any], fate: Fate, now_s: int) -> Fate:
+        """Give a late chunk up, with all that are, and plan what is sent in their place, if anything can be."""
+        if self._give_up is None:
+            return fate
+        given_up = self._give_up(connection, transaction_data(raw_in(connection, row.id)), now_s)
+        if given_up is None:
+            return fate
+        mark_void(connection, given_up.sequences)
+        for call in given_up.instead:
+            self.enqueue(connection, replace(call, ref=free_ref(connection, call.kind, call.ref)))
+        return replace(fate, state=OutboxState.FINAL, reason=VOID)
 
     def _finalize(self) -> int:
         rows = rows_in(self._store, OutboxState.MINED)
@@ -380,6 +395,6 @@ class Sender:
             if not found:
                 mark(self._store, [row], OutboxState.ORPHANED)
                 continue
-            if found[0][1].state == OutboxState.REVERTED:
-                raise SettlementHalted(row.kind, row.ref, found[0][1].reason or row.reason or "reverted")
-            self._record(found)
+            ((_, fate),) = self._record(found)
+            if fate.state == OutboxState.REVERTED:
+                raise SettlementHalted(row.kind, row.ref, fate.reason or row.reason or "reverted")

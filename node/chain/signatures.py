@@ -16,6 +16,7 @@ from node.chain.ports import Address
 HALF_N: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _S_MASK: Final = 2**255 - 1
 _WORD_MASK: Final = 2**256 - 1
+_UNSIGNED: Final = bytes(64)
 
 
 class BadSignature(ValueError):
@@ -30,6 +31,8 @@ class CompactSignature(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the 64 bytes r, vs."""
+        if not (self.r or self.vs):
+            return _UNSIGNED  # every order of a study without signatures
         return self.r.to_bytes(32, "big") + self.vs.to_bytes(32, "big")
 
     @classmethod

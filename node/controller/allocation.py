@@ -165,26 +165,24 @@ def allocate(
     InvalidRequest
         If a demand or capacity is negative, a weight is not positive, or the sum exceeds 2**53 mW.
     """
-    check_claims(plan, demand_milli_w, weight, capacity_milli_w)
-    return allocate_checked(plan, demand_milli_w, weight, capacity_milli_w)
+    _check_claims(plan, demand_milli_w, weight, capacity_milli_w)
+    usage = usage_milli_w(plan, demand_milli_w)
+    if np.all(usage <= capacity_milli_w):
+        return Allocation(demand_milli_w.copy(), np.full(plan.n_claims, NO_NODE, np.int64))
+    return allocate_scarce(plan, demand_milli_w, weight, capacity_milli_w)
 
 
-def allocate_checked(
+def allocate_scarce(
     plan: AllocationPlan, demand_milli_w: IntArray, weight: FloatArray, capacity_milli_w: IntArray
 ) -> Allocation:
-    """Do what `allocate` does with claims that were checked already: it is asked many times in a period."""
-    usage = usage_milli_w(plan, demand_milli_w)
-    limiting = np.full(plan.n_claims, NO_NODE, np.int64)
-    if np.all(usage <= capacity_milli_w):
-        return Allocation(demand_milli_w.copy(), limiting)
+    """Do what `allocate` does with claims that were checked already, and that some node cannot carry."""
     exact, limiting = _water_fill(plan, demand_milli_w, weight, capacity_milli_w)
     granted = np.minimum(demand_milli_w, np.floor(exact + ROUNDING_SLACK_MILLI_W).astype(np.int64))
     granted = take_back_overruns(plan, granted, capacity_milli_w)
     return Allocation(granted, np.where(granted < demand_milli_w, limiting, NO_NODE))
 
 
-def check_claims(plan: AllocationPlan, demand: IntArray, weight: FloatArray, capacity: IntArray) -> None:
-    """Refuse claims that `allocate` cannot serve; raises InvalidRequest."""
+def _check_claims(plan: AllocationPlan, demand: IntArray, weight: FloatArray, capacity: IntArray) -> None:
     for name, array, length in (
         ("demand", demand, plan.n_claims),
         ("weight", weight, plan.n_claims),
@@ -194,11 +192,21 @@ def check_claims(plan: AllocationPlan, demand: IntArray, weight: FloatArray, cap
             raise InvalidRequest(f"{name} has shape {array.shape}, expected ({length},)")
     if demand.size and demand.min() < 0:
         _refuse_rows(demand < 0, demand, "demand", ">= 0 mW")
-    if weight.size and not (weight.min() > 0 and np.isfinite(weight.max())):
-        _refuse_rows(~((weight > 0) & np.isfinite(weight)), weight, "weight", "> 0 and finite")
+    check_weights(weight)
     if capacity.min() < 0:
         node = int(np.argmin(capacity))
         raise InvalidRequest(f"capacity of node {plan.tree.names[node]} is {capacity[node]}: need >= 0 mW")
+    check_total(demand)
+
+
+def check_weights(weight: FloatArray) -> None:
+    """Refuse weights that are no shares; raises InvalidRequest."""
+    if weight.size and not (weight.min() > 0 and np.isfinite(weight.max())):
+        _refuse_rows(~((weight > 0) & np.isfinite(weight)), weight, "weight", "> 0 and finite")
+
+
+def check_total(demand: IntArray) -> None:
+    """Refuse demands (n_claims,) whose sums float64 cannot tell exactly; raises InvalidRequest."""
     if demand.sum(dtype=np.float64) >= MAX_TOTAL_MILLI_W:
         raise InvalidRequest(f"demands sum to {demand.sum(dtype=np.float64):.3g} mW: need < 2**53")
 
@@ -223,46 +231,70 @@ def _water_fill(
     exact = np.empty(plan.n_claims)
     limiting = np.full(plan.n_claims, NO_NODE, np.int64)
     for levels, first, last in zip(plan.levels, plan.class_bounds[:-1], plan.class_bounds[1:], strict=True):
-        if first == last:
-            continue
-        w = weight_sorted[first:last]
-        fair_level = demand_sorted[first:last] / w
-        for level in levels:
-            _fill_level(level, fair_level, w, residual, limiting[first:last])
-        granted = w * fair_level
-        exact[first:last] = granted
-        for level in levels:
-            if level.nodes.size:
-                here = granted if level.claims is None else granted[level.claims]
-                residual[level.nodes] = np.maximum(
-                    residual[level.nodes] - np.add.reduceat(here, level.first), 0.0
-                )
+        if first < last:
+            exact[first:last] = granted = _fill_class(
+                levels, demand_sorted[first:last], weight_sorted[first:last], residual, limiting[first:last]
+            )
+            if last < plan.n_claims:
+                for level in levels:
+                    left = residual.take(level.nodes) - _at_nodes(level, granted)
+                    residual[level.nodes] = np.maximum(left, 0.0)
     return exact[plan.rank], limiting[plan.rank]
 
 
-def _fill_level(
-    level: _Level, fair_level: FloatArray, weight: FloatArray, residual: FloatArray, limiting: IntArray
-) -> None:
-    """Lower `fair_level` of the claims below the nodes of one level until none of these nodes is overrun."""
+def _fill_class(
+    levels: tuple[_Level, ...],
+    demand: FloatArray,
+    weight: FloatArray,
+    residual: FloatArray,
+    limiting: IntArray,
+) -> FloatArray:
+    """Return what the claims of one class get of `residual`."""
+    fair_level: FloatArray | None = None
+    granted = demand
+    for level in levels:
+        capacity = residual.take(level.nodes)
+        binds = _at_nodes(level, granted) > capacity
+        if binds.any():
+            if fair_level is None:
+                fair_level = demand / weight
+            _cut(level, fair_level, weight, binds, capacity[binds], limiting)
+            granted = weight * fair_level
+    return granted
+
+
+def _at_nodes(level: _Level, power: FloatArray) -> FloatArray:
+    """Return the sum of a class's powers below each node of a level."""
     if not level.nodes.size:
-        return
+        return power[:0]
+    return np.add.reduceat(power if level.claims is None else power.take(level.claims), level.first)
+
+
+def _cut(
+    level: _Level,
+    fair_level: FloatArray,
+    weight: FloatArray,
+    binds: NDArray[np.bool_],
+    capacity: FloatArray,
+    limiting: IntArray,
+) -> None:
+    """Lower `fair_level` of the claims below the binding nodes of a level until none of these is overrun."""
     r, w = (fair_level, weight) if level.claims is None else (fair_level[level.claims], weight[level.claims])
-    capacity = residual[level.nodes]
-    binds = np.add.reduceat(w * r, level.first) > capacity
-    if not binds.any():
-        return
-    # Only the claims below binding nodes take part in the search for the water level.
-    rows = np.flatnonzero(binds[level.segment])
-    segment = (np.cumsum(binds) - 1)[level.segment[rows]]
-    is_first = np.ones(segment.size, np.bool_)
-    np.not_equal(segment[1:], segment[:-1], out=is_first[1:])
-    first = np.flatnonzero(is_first)
-    r, w = r[rows], w[rows]
-    water = water_levels(r, w, segment, first, capacity[binds])[segment]
+    nodes, segment, first, rows = level.nodes, level.segment, level.first, level.claims
+    if not binds.all():
+        # Only the claims below binding nodes take part in the search for the water level.
+        here = np.flatnonzero(binds[segment])
+        nodes, segment = nodes[binds], (np.cumsum(binds) - 1)[segment[here]]
+        is_first = np.ones(segment.size, np.bool_)
+        np.not_equal(segment[1:], segment[:-1], out=is_first[1:])
+        first = np.flatnonzero(is_first)
+        r, w = r[here], w[here]
+        rows = here if rows is None else rows[here]
+    water = water_levels(r, w, segment, first, capacity).take(segment)
     cut = np.flatnonzero(water < r)
-    rows = rows[cut] if level.claims is None else level.claims[rows[cut]]
-    fair_level[rows] = water[cut]
-    limiting[rows] = level.nodes[binds][segment[cut]]
+    cut_rows = cut if rows is None else rows[cut]
+    fair_level[cut_rows] = water[cut]
+    limiting[cut_rows] = nodes[segment[cut]]
 
 
 def water_levels(
@@ -289,16 +321,17 @@ def water_levels(
     level = capacity / np.add.reduceat(weight, first)
     n_open = -1
     for _ in range(max_rounds):
-        is_open = fair_level > level[segment]
+        is_open = fair_level > level.take(segment)
         count = int(np.count_nonzero(is_open))
         if count == n_open:
             return level
         n_open = count
-        satisfied = np.add.reduceat(np.where(is_open, 0.0, amount), first)
-        open_weight = np.add.reduceat(np.where(is_open, weight, 0.0), first)
-        has_open = open_weight > 0
-        step = (capacity - satisfied) / np.where(has_open, open_weight, 1.0)
-        level = np.where(has_open, np.maximum(level, step), np.inf)
+        open_weight = np.add.reduceat(weight * is_open, first)
+        left = capacity - np.add.reduceat(amount * ~is_open, first)
+        # Where everybody is satisfied nothing limits.
+        step = np.full(level.size, np.inf)
+        np.divide(left, open_weight, out=step, where=open_weight > 0)
+        level = np.maximum(level, step)
     return _water_levels_by_sort(fair_level, weight, segment, first, capacity)
 
 

@@ -14,6 +14,8 @@ from node.controller.network import NO_NODE, CapacityTree, FloatArray, IntArray
 from node.controller.relief import ReliefPlan, plan_relief
 from node.controller.virtual_battery import best_load_w
 
+FIRMWARE_STEP_S = 0.01
+
 
 class ImportClass(IntEnum):
     """Who is served first when importing; loads by their own priority, then cars, then other storages."""
@@ -42,8 +44,12 @@ class ControlPlan:
     ----------
     storage : int64 (n_storages,)
         Rows of devices with storage.
-    is_tracking : bool (n_storages,)
-        Storages that keep their account on target; vehicles keep to their plans.
+    tracking : int64 (n_tracking,)
+        Rows of storages that keep their account on target; vehicles keep to their plans.
+    reach_w : float64 (n_storages,)
+        What a storage's ramp assures within one step of its firmware.
+    free_w : float64 (n_devices,)
+        Setpoint of a load or source without limit: -inf or inf.
     shared_depth : int64 (n_devices,)
         Depth of the device's connection: nodes above it are shared with others.
     lends : bool (n_devices,)
@@ -54,6 +60,8 @@ class ControlPlan:
         Who bridges the time that slow storages need: in an island whoever is fast, wherever it hangs.
     island : bool (n_nodes,)
         Nodes at or below a failed supply.
+    in_island : bool (n_devices,)
+        Devices at these nodes.
     island_root : int64 (n_nodes,)
         The nearest failed node at or above, -1 outside: what has it in common is one island.
     """
@@ -66,7 +74,9 @@ class ControlPlan:
     import_class: IntArray
     export_class: IntArray
     storage: IntArray
-    is_tracking: NDArray[np.bool_]
+    tracking: IntArray
+    reach_w: FloatArray
+    free_w: FloatArray
     shared_depth: IntArray
     lends: NDArray[np.bool_]
     weight: FloatArray
@@ -75,6 +85,7 @@ class ControlPlan:
     relief: ReliefPlan
     bridge: ReliefPlan
     island: NDArray[np.bool_]
+    in_island: NDArray[np.bool_]
     island_root: IntArray
 
     @property
@@ -135,7 +146,9 @@ def plan_control(
         import_class=import_class,
         export_class=export_class,
         storage=storage,
-        is_tracking=~is_vehicle[storage],
+        tracking=storage[~is_vehicle[storage]],
+        reach_w=params.ramp_w_per_s[storage] * FIRMWARE_STEP_S,
+        free_w=np.where(np.isinf(params.p_discharge_max_w), np.inf, -np.inf),
         shared_depth=shared_depth,
         lends=lending,
         weight=np.ones(n),
@@ -144,6 +157,7 @@ def plan_control(
         relief=relief,
         bridge=relief,
         island=np.zeros(tree.n_nodes, np.bool_),
+        in_island=np.zeros(n, np.bool_),
         island_root=np.full(tree.n_nodes, NO_NODE, np.int64),
     )
 
@@ -198,5 +212,6 @@ def islanded(plan: ControlPlan, failed: IntArray) -> ControlPlan:
         relief=_plan_helpers(frugal, plan.node_of_device, is_vehicle, plan.storage, reach),
         bridge=_plan_helpers(cut_off, plan.node_of_device, is_vehicle, plan.storage, reach),
         island=island,
+        in_island=island[plan.node_of_device],
         island_root=root,
     )

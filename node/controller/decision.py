@@ -15,28 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices import fleet
-from devices.specification import Kind
 from devices.state import FleetInputs, FleetState
-from node.controller.control_plan import ControlPlan
+from node.controller.control_plan import FIRMWARE_STEP_S, ControlPlan
+from node.controller.granting import MILLI, grant_in_islands, why_cut
 from node.controller.grid_events import Call, answer_calls
-from node.controller.island_surplus import limit_sources
-from node.controller.netting import NetGrant, allocate_net
 from node.controller.network import NO_NODE, FloatArray, IntArray, sum_by
 from node.controller.reasons import Reason
 from node.controller.relief import Relief, relieve
+from node.controller.thresholds import serve_requests, take_offers
 from node.controller.ties import TieOrder
 from node.controller.tracking import required_power_w, track
 from node.controller.virtual_battery import concentrate
 
 PERIOD_S = 0.1
-FIRMWARE_STEP_S = 0.01
-MILLI = 1_000.0
 # Powers closer than this are the same to a person who reads a reason.
 SAME_POWER_W = 1.0
 # Allocation works in whole milliwatts.
 SAME_GRANT_W = 5e-4
-# A device that asked for energy gets it over at least this time, however short the interval's rest is.
-REQUEST_TIME_S = 60.0
 
 BoolArray = NDArray[np.bool_]
 
@@ -78,6 +73,8 @@ class Period:
         long as the island has to last. None: there is no island.
     off : KeptOff or None
         Loads that stay off while an island rides through.
+    offer_wh : float64 (n_devices,) or None
+        Energy that firmware above its high threshold offers; None: nobody does.
     """
 
     state: FleetState
@@ -95,6 +92,7 @@ class Period:
     tie: TieOrder | None = None
     off: KeptOff | None = None
     surge_w: FloatArray | None = None
+    offer_wh: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +138,33 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
     wanted *= period.inputs.is_present & period.is_healthy
     if period.off is not None:
         wanted[period.off.is_off] = 0.0
-    low = np.where(period.is_healthy, period.p_min_w, 0.0)
-    high = np.where(period.is_healthy, period.p_max_w, 0.0)
+    low, high = period.p_min_w, period.p_max_w
+    are_all_healthy = period.is_healthy.all()
+    if not are_all_healthy:
+        low, high = np.where(period.is_healthy, low, 0.0), np.where(period.is_healthy, high, 0.0)
     base = _plan_storages(plan, period, wanted, low, high, reason)
     event = answer_calls(plan, period.calls, period.state, period.inputs, period.is_healthy, base, low, high)
-    asked = base + event
-    reason[event != 0.0] = Reason.GRID_EVENT
+    asked = base
+    if period.calls:
+        asked = base + event
+        reason[event != 0.0] = Reason.GRID_EVENT
     if period.tie is not None:
         asked = _move(period.tie, asked, low, high, reason)
-    can_wait = np.where(params.kind == Kind.VEHICLE, np.maximum(-asked, 0.0), 0.0)
+    can_wait = np.zeros(params.n_devices)
+    can_wait[params.vehicle_rows] = np.maximum(-asked[params.vehicle_rows], 0.0)
     helper = plan.relief.helper
     relief = _relieve(plan, period, asked, low[helper], high[helper], can_wait)
     is_helping = relief.relieved_node != NO_NODE
     reason[is_helping] = Reason.RELIEF
-    reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
-    in_island = plan.island[plan.node_of_device]
-    reason[is_helping & in_island] = Reason.SUPPLY_FAILURE
-    grant = _grant_in_islands(plan, period, relief.p_w)
-    node = np.where(grant.limiting_node != NO_NODE, grant.limiting_node, relief.relieved_node)
+    if not are_all_healthy:
+        reason[rows[~period.is_healthy[rows]]] = Reason.UNHEALTHY
+    reason[is_helping & plan.in_island] = Reason.SUPPLY_FAILURE
+    grant = grant_in_islands(plan, relief.p_w, period.state.p_w)
     is_cut = grant.limiting_node != NO_NODE
-    reason[is_cut] = _why_cut(plan, relief.p_w, grant)[is_cut]
+    node = relief.relieved_node
+    if is_cut.any():
+        node = np.where(is_cut, grant.limiting_node, node)
+        reason[is_cut] = why_cut(plan, relief.p_w, grant)[is_cut]
     granted = grant.p_milli_w / MILLI
     if period.tie is not None:
         moved = period.tie.port_w != 0.0
@@ -169,20 +174,43 @@ def decide(plan: ControlPlan, period: Period) -> Decision:
             waits = replace(period.tie, port_w=np.zeros_like(period.tie.port_w))
             return decide(plan, replace(period, tie=waits))
         node = np.where((node == NO_NODE) & (reason == period.tie.reason), period.tie.partner, node)
-    setpoint = granted.copy()
-    is_free = ~params.is_storage & ~is_cut & (params.kind != Kind.TIE_PORT)
+    is_free = ~(params.takes_power | is_cut)
     if period.off is not None:
         off = period.off.is_off
         is_free &= ~off
+        node = node.copy()
         reason[off], node[off] = period.off.reason[off], period.off.node[off]
-    setpoint[is_free] = np.where(np.isinf(params.p_discharge_max_w[is_free]), np.inf, -np.inf)
-    is_shared = (node != NO_NODE) & (plan.tree.depth[node] < plan.shared_depth)
+    return Decision(
+        setpoint_w=np.where(is_free, plan.free_w, granted),
+        wanted_w=relief.p_w,
+        granted_w=granted,
+        reason=reason,
+        node=node,
+        ordered_w=granted - base,
+        event_w=_event_part(event, base, granted) if period.calls else event,
+        taken_w=_taken(plan, node, base, granted, event),
+        lent_w=_lent(plan, relief, asked, granted),
+    )
+
+
+def _taken(
+    plan: ControlPlan, node: IntArray, base: FloatArray, granted: FloatArray, event: FloatArray
+) -> FloatArray:
+    """Return the export that was taken away for the sake of others, (n_devices,) W >= 0."""
     # An event that asks for less export takes from the position too; one that asks for more does not.
-    taken = np.where(is_shared | in_island, np.maximum(base - granted, 0.0), np.maximum(-event, 0.0))
-    event_w = _event_part(event, base, granted)
-    is_lent = is_helping & (plan.tree.depth[relief.relieved_node] < plan.shared_depth)
-    lent = np.where(is_lent, np.clip(granted - asked, 0.0, np.maximum(relief.p_w - asked, 0.0)), 0.0)
-    return Decision(setpoint, relief.p_w, granted, reason, node, granted - base, event_w, taken, lent)
+    is_shared = (node != NO_NODE) & (plan.tree.depth.take(node) < plan.shared_depth)
+    return np.where(is_shared | plan.in_island, np.maximum(base - granted, 0.0), np.maximum(-event, 0.0))
+
+
+def _lent(plan: ControlPlan, relief: Relief, asked: FloatArray, granted: FloatArray) -> FloatArray:
+    """Return what storages give beyond their own connection's need, (n_devices,) W >= 0."""
+    lent = np.zeros(asked.size)
+    helping = np.flatnonzero(relief.relieved_node != NO_NODE)
+    if helping.size:
+        rows = helping[plan.tree.depth[relief.relieved_node[helping]] < plan.shared_depth[helping]]
+        most = np.maximum(relief.p_w[rows] - asked[rows], 0.0)
+        lent[rows] = np.minimum(np.maximum(granted[rows] - asked[rows], 0.0), most)
+    return lent
 
 
 def _relieve(
@@ -197,7 +225,7 @@ def _relieve(
     if period.surge_w is None:
         return relieve(plan.relief, asked, low, high, can_wait)
     helper, p_now = plan.relief.helper, period.state.p_w[plan.relief.helper]
-    in_island = plan.island[plan.node_of_device[helper]]
+    in_island = plan.in_island[helper]
     # What is assured of a slow one is all that loads may lean on now; it goes on from there in the next period.
     reach = p_now + plan.params.ramp_w_per_s[helper] * FIRMWARE_STEP_S
     lasting = relieve(plan.relief, asked, low, np.where(in_island, np.minimum(high, reach), high), can_wait)
@@ -227,9 +255,9 @@ def _plan_storages(
     plan: ControlPlan, period: Period, wanted: FloatArray, low: FloatArray, high: FloatArray, reason: IntArray
 ) -> FloatArray:
     """Return wanted power with storages on plan or on target, and write their reasons."""
-    rows, tracking = plan.storage, plan.storage[plan.is_tracking]
+    rows, tracking = plan.storage, plan.tracking
     base = wanted.copy()
-    base[rows] = np.clip(period.planned_w[rows], low[rows], high[rows])
+    base[rows] = np.minimum(np.maximum(period.planned_w[rows], low[rows]), high[rows])
     reason[rows] = Reason.SCHEDULE
     late = rows[period.must_charge[rows] & (low[rows] < base[rows])]
     base[late] = low[late]
@@ -237,7 +265,11 @@ def _plan_storages(
     in_island = plan.island[plan.connection_of_account]
     has_target = ~np.isnan(period.target_wh) & ~in_island
     account = plan.account_of_device[tracking]
-    _serve_requests(period, base, tracking[~has_target[account]], low, reason)
+    free = tracking[~has_target[account] & (period.planned_w[tracking] == 0.0)]
+    serve_requests(free, period.request_wh, period.left_s, low, base, reason)
+    if period.offer_wh is not None:
+        free = free[~in_island[plan.account_of_device[free]]]
+        take_offers(plan, free, period.offer_wh, high, base, reason)
     if not tracking.size:
         return base
     others = base.copy()
@@ -294,16 +326,6 @@ def _concentrate(
     base[units] = p_w
 
 
-def _serve_requests(
-    period: Period, base: FloatArray, free: IntArray, low: FloatArray, reason: IntArray
-) -> None:
-    """Charge storages without target and plan that asked for energy."""
-    asking = free[(period.request_wh[free] > 0.0) & (period.planned_w[free] == 0.0)]
-    p_w = -period.request_wh[asking] * (3_600.0 / max(period.left_s, REQUEST_TIME_S))
-    base[asking] = np.maximum(p_w, low[asking])
-    reason[asking] = Reason.REQUEST
-
-
 def _move(
     tie: TieOrder, asked: FloatArray, low: FloatArray, high: FloatArray, reason: IntArray
 ) -> FloatArray:
@@ -317,63 +339,3 @@ def _move(
 def _event_part(event: FloatArray, base: FloatArray, granted: FloatArray) -> FloatArray:
     """Return the part of the events' shares that was granted: what was cut is no contribution."""
     return np.where(event > 0, np.clip(granted - base, 0.0, event), -np.clip(base - granted, 0.0, -event))
-
-
-def _grant_in_islands(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
-    """Allocate; what an island cannot take is cut by the failed node before."""
-    if not plan.island.any():
-        return _grant(plan, period, wanted)
-    limited = limit_sources(plan, wanted, _assured_w(plan, period, wanted))
-    grant = _grant(plan, period, limited)
-    is_spilled = ~plan.params.is_storage & (limited < wanted) & (grant.limiting_node == NO_NODE)
-    root = plan.island_root[plan.node_of_device]
-    return NetGrant(grant.p_milli_w, np.where(is_spilled, root, grant.limiting_node))
-
-
-def _assured_w(plan: ControlPlan, period: Period, wanted: FloatArray) -> FloatArray:
-    """Return what surely flows if it is granted: of a storage what it reaches in one step of its firmware."""
-    rows, p_now = plan.storage, period.state.p_w[plan.storage]
-    reach = plan.params.ramp_w_per_s[rows] * FIRMWARE_STEP_S
-    assured = wanted.copy()
-    assured[rows] = np.clip(wanted[rows], p_now - reach, p_now + reach)
-    return assured
-
-
-def _grant(plan: ControlPlan, period: Period, wanted: FloatArray) -> NetGrant:
-    """Allocate, counting for each storage only what its ramp assures.
-
-    Where a storage still flows beyond its grant until it has ramped down, the others are granted again with
-    that flow held, so that nobody takes its place before it is free.
-    """
-    rows, p_now = plan.storage, period.state.p_w[plan.storage]
-    reach = plan.params.ramp_w_per_s[rows] * FIRMWARE_STEP_S
-    assured = _assured_w(plan, period, wanted)
-    first = allocate_net(plan.net, _milli(wanted), _milli(assured), plan.weight)
-    granted = first.p_milli_w[rows] / MILLI
-    flows_on = np.sign(p_now) * np.maximum(np.abs(p_now) - reach, 0.0)
-    if np.all((np.abs(flows_on) <= np.abs(granted)) & (flows_on * granted >= 0.0)):
-        return first
-    held = np.zeros(wanted.size)
-    held[rows] = flows_on
-    assured[rows] = np.clip(granted, p_now - reach, p_now + reach)
-    again = allocate_net(plan.net, first.p_milli_w, _milli(assured), plan.weight, _milli(held))
-    return NetGrant(
-        again.p_milli_w, np.where(again.limiting_node != NO_NODE, again.limiting_node, first.limiting_node)
-    )
-
-
-def _milli(p_w: FloatArray) -> IntArray:
-    return np.rint(p_w * MILLI).astype(np.int64)
-
-
-def _why_cut(plan: ControlPlan, wanted: FloatArray, grant: NetGrant) -> IntArray:
-    """Return PRIORITY where a more important import below the limiting node comes first, else what limits there."""
-    best = np.full(plan.tree.n_nodes, np.iinfo(np.int64).max, np.int64)
-    importers = np.flatnonzero(wanted < 0)
-    np.minimum.at(best, plan.node_of_device[importers], plan.import_class[importers])
-    for level in plan.tree.levels[:0:-1]:
-        np.minimum.at(best, plan.tree.parent[level], best[level])
-    is_outranked = (wanted < 0) & (plan.import_class > best[grant.limiting_node])
-    has_failed = plan.island_root[grant.limiting_node] == grant.limiting_node
-    limit = np.where(has_failed, Reason.SUPPLY_FAILURE, Reason.CAPACITY)
-    return np.where(is_outranked, Reason.PRIORITY, limit).astype(np.int64)

@@ -70,7 +70,7 @@ def answer_calls(
             room = now - np.maximum(low_w, call.p_min_w)
             weight = params.capacity_wh * state.capacity_factor - state.energy_wh
         takes_part = call.members & params.is_storage & is_healthy & inputs.is_present
-        takes_part &= ~plan.island[plan.node_of_device]
+        takes_part &= ~plan.in_island
         shares = share_event(
             round(abs(asked_w) * MILLI),
             np.floor(np.maximum(room, 0.0) * MILLI).astype(np.int64),

@@ -206,9 +206,9 @@ def lay_out(plan: ControlPlan, terms: MicrogridTerms) -> Microgrid:
     )
 
 
-def usable_wh(grid: Microgrid, params: FleetParameters, state: FleetState) -> float:
-    """Return what storages can deliver at their terminals above floor and black-start reserve, Wh; < 0: less."""
-    rows = grid.storages
+def usable_wh(grid: Microgrid, params: FleetParameters, state: FleetState, is_healthy: BoolArray) -> float:
+    """Return what healthy storages can deliver above floor and black-start reserve, Wh; < 0: less."""
+    rows = grid.storages[is_healthy[grid.storages]]
     full = params.capacity_wh[rows] * state.capacity_factor[rows] - params.floor_wh[rows]
     held = state.energy_wh[rows] - params.floor_wh[rows] - grid.reserve_pu * full
     return float(held.sum()) * ONE_WAY_PU
@@ -229,7 +229,7 @@ def supply(
     full = params.capacity_wh[rows] * state.capacity_factor[rows]
     return Supply(
         sun_w=np.maximum(sun_w, 0.0),
-        energy_wh=max(usable_wh(grid, params, state), 0.0),
+        energy_wh=max(usable_wh(grid, params, state, is_healthy), 0.0),
         room_wh=max(float((full - state.energy_wh[rows]).sum()), 0.0) * ONE_WAY_PU,
         p_discharge_w=float(params.p_discharge_max_w[rows].sum()),
         p_charge_w=float(params.p_charge_max_w[rows].sum()),

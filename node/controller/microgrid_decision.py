@@ -1,6 +1,8 @@
 """One control period of an island: what the leader adds to the controller's decision.
 
-Storages below the switch form its voltage: together they carry at once what loads and sun leave (`balance`). Loads that
+Storages below the switch form its voltage: together they carry at once what loads and sun leave (`balance`). Cars that
+are plugged in and can discharge carry their share as far as they ramp, with what they hold beyond their next trip; they
+do not charge, and plans do not count on them: they may leave. Loads that
 are shed, wait for their turn or have no voltage are held at zero, each with its reason. What a plan or the sun could
 not export counts as taken by the failure.
 """
@@ -9,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from devices.needs import required_wh
 from devices.specification import Kind
-from node.controller.control_plan import ControlPlan
+from node.controller.control_plan import FIRMWARE_STEP_S, ControlPlan
 from node.controller.decision import Decision, Period, decide, wanted_load_w
 from node.controller.microgrid import BoolArray
-from node.controller.microgrid_balance import balance
-from node.controller.network import IntArray
+from node.controller.microgrid_balance import MILLI, balance
+from node.controller.network import FloatArray, IntArray
 from node.controller.reasons import Reason
 
 # Powers closer than this are the same to whoever reads a reason.
@@ -80,15 +83,25 @@ def _balance(plan: ControlPlan, period: Period, is_inside: BoolArray) -> Period:
     loads = np.flatnonzero(~params.is_storage & (params.kind != Kind.SOLAR) & can)
     solar_w = period.inputs.solar_available_w.copy()
     planned_w = period.planned_w.copy()
+    load_w = wanted_load_w(plan, period)[loads]
     low_w, high_w = np.minimum(period.p_min_w, 0.0), np.maximum(period.p_max_w, 0.0)
-    done = balance(wanted_load_w(plan, period)[loads], solar_w[suns], low_w[storages], high_w[storages])
-    solar_w[suns], planned_w[storages] = done.sun_w, done.storage_w
+    held_wh = period.state.energy_wh[storages] - params.floor_wh[storages]
+    room_wh = (
+        params.capacity_wh[storages] * period.state.capacity_factor[storages]
+        - period.state.energy_wh[storages]
+    )
+    limits = (low_w[storages], high_w[storages], held_wh, room_wh)
+    cars, car_w = _cars_w(plan, period, can, load_w, solar_w[suns], limits)
+    # Nobody curtails what a car still gives: for the others it is load that is not there.
+    done = balance(np.append(load_w, -car_w.sum()), solar_w[suns], *limits)
+    solar_w[suns], planned_w[storages], planned_w[cars] = done.sun_w, done.storage_w, car_w
     inputs = replace(period.inputs, solar_available_w=solar_w)
     # Who forms the voltage is no ramp: its power is what the others leave, in the same instant.
     p_w = period.state.p_w.copy()
     p_w[storages] = done.storage_w
     low_w, high_w = period.p_min_w.copy(), period.p_max_w.copy()
     low_w[storages] = high_w[storages] = done.storage_w  # nothing is left for relief to move
+    low_w[cars] = high_w[cars] = car_w
     return replace(
         period,
         state=replace(period.state, p_w=p_w),
@@ -97,6 +110,28 @@ def _balance(plan: ControlPlan, period: Period, is_inside: BoolArray) -> Period:
         p_min_w=low_w,
         p_max_w=high_w,
     )
+
+
+def _cars_w(
+    plan: ControlPlan, period: Period, can: BoolArray, load_w: FloatArray, sun_w: FloatArray,
+    limits: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+) -> tuple[IntArray, FloatArray]:  # fmt: skip
+    """Return the rows of cars that can feed an island, and what they give in this period, whole milliwatts in W."""
+    params, state = plan.params, period.state
+    cars = np.flatnonzero((params.kind == Kind.VEHICLE) & (params.p_discharge_max_w > 0.0) & can)
+    kept_wh = np.zeros(params.n_devices)
+    kept_wh[params.vehicle_rows] = required_wh(params, period.inputs)
+    spare_wh = np.maximum(state.energy_wh[cars] - np.maximum(params.floor_wh, kept_wh)[cars], 0.0)
+    most_w = np.minimum(np.maximum(period.p_max_w[cars], 0.0), spare_wh * (3_600.0 / period.left_s))
+    low_w, high_w, held_wh, room_wh = limits
+    nothing = np.zeros(cars.size)
+    shared = balance(
+        load_w, sun_w, np.append(low_w, nothing), np.append(high_w, most_w), np.append(held_wh, spare_wh),
+        np.append(room_wh, nothing),
+    )  # fmt: skip
+    reach_w = params.ramp_w_per_s[cars] * FIRMWARE_STEP_S
+    car_w = np.clip(shared.storage_w[low_w.size :], state.p_w[cars] - reach_w, state.p_w[cars] + reach_w)
+    return cars, np.floor(np.maximum(car_w, 0.0) * MILLI + 1e-6) / MILLI
 
 
 def _with_orders(

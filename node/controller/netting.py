@@ -18,16 +18,17 @@ What remains is physics: an export that trips by itself, or a load that jumps, i
 solves both sides apart.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from node.controller.allocation import (
     Allocation,
     AllocationPlan,
-    allocate_checked,
+    allocate_scarce,
     cap_milli_w,
-    check_claims,
+    check_total,
+    check_weights,
     plan_allocation,
 )
 from node.controller.errors import InvalidRequest
@@ -56,6 +57,17 @@ class _OwnSupply:
 
 
 @dataclass(frozen=True, slots=True)
+class _Direction:
+    """What does not change of imports or of exports."""
+
+    cap_milli_w: IntArray  # (n_nodes,)
+    feeder: AllocationPlan  # one claim a device: what own supply leaves
+    both: AllocationPlan  # two claims a device: own supply first, then the feeder's
+    own: _OwnSupply
+    holds_first: bool  # what only flows on comes before everything else
+
+
+@dataclass(frozen=True, slots=True)
 class NetPlan:
     """What netting needs to know before demands come."""
 
@@ -64,13 +76,10 @@ class NetPlan:
     account_of_device: IntArray
     n_accounts: int
     leans: bool
-    import_cap_milli_w: IntArray
-    export_cap_milli_w: IntArray
-    imports: AllocationPlan  # two claims a device: own supply (class 0), then the feeder's
-    exports: AllocationPlan
     import_class: IntArray
-    own_imports: _OwnSupply
-    own_exports: _OwnSupply
+    into: _Direction
+    out: _Direction
+    nobody: IntArray  # (n_devices,) of -1: the limiting nodes where no node limits; cannot be written to
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +117,35 @@ def plan_net(
     if account_of_device.size and account_of_device.min() < 0:
         raise InvalidRequest(f"account of device {int(np.argmin(account_of_device))} is negative")
     twice = np.r_[node_of_device, node_of_device]
-    own = np.zeros_like(import_class)
+
+    def direction(cap_w: FloatArray, klass: IntArray, holds_first: bool) -> _Direction:
+        # Own supply goes to the most important demand first, also where a place behind the meter is narrow.
+        own = np.zeros_like(klass) if holds_first else klass
+        return _Direction(
+            cap_milli_w=cap_milli_w(cap_w),
+            feeder=plan_allocation(tree, node_of_device, klass),
+            both=plan_allocation(tree, twice, np.r_[own, 1 + own.max(initial=-1) + klass]),
+            own=_own_supply(account_of_device, klass),
+            holds_first=holds_first,
+        )
+
     return NetPlan(
         tree=tree,
         node_of_device=node_of_device,
         account_of_device=account_of_device,
         n_accounts=int(account_of_device.max(initial=-1)) + 1,
         leans=leans,
-        import_cap_milli_w=cap_milli_w(tree.import_cap_w),
-        export_cap_milli_w=cap_milli_w(tree.export_cap_w),
-        imports=plan_allocation(tree, twice, np.r_[own, 1 + import_class]),
-        exports=plan_allocation(tree, twice, np.r_[own, 1 + export_class]),
         import_class=import_class,
-        own_imports=_own_supply(account_of_device, import_class),
-        own_exports=_own_supply(account_of_device, export_class),
+        into=direction(tree.import_cap_w, import_class, holds_first=False),
+        out=direction(tree.export_cap_w, export_class, holds_first=True),
+        nobody=_nobody(import_class.size),
     )
+
+
+def _nobody(n_devices: int) -> IntArray:
+    nobody = np.full(n_devices, NO_NODE, np.int64)
+    nobody.setflags(write=False)
+    return nobody
 
 
 def _own_supply(account: IntArray, klass: IntArray) -> _OwnSupply:
@@ -155,152 +178,199 @@ def allocate_net(
     Raises
     ------
     InvalidRequest
-        As `allocation.allocate`.
+        If a weight is not positive, or claims of one direction sum to 2**53 mW or more.
     """
     imports, exports = np.maximum(-wanted_milli_w, 0), np.maximum(wanted_milli_w, 0)
-    sure_in, sure_out = np.maximum(-assured_milli_w, 0), np.maximum(assured_milli_w, 0)
-    if not plan.leans:
-        sure_in, sure_out = np.zeros_like(imports), np.zeros_like(exports)
-    held = np.zeros_like(imports) if held_milli_w is None else held_milli_w
-    held_out = np.maximum(held, 0)
-    claims_in, claims_out = np.maximum(imports, -held), np.maximum(exports, held_out)
-    firm_in, firm_out = np.minimum(imports, sure_in), np.minimum(exports, sure_out)
-    import_room = plan.import_cap_milli_w - _usage(plan, claims_in)
-    export_room = plan.export_cap_milli_w - _usage(plan, claims_out)
-    if np.all(import_room + _usage(plan, firm_out) >= 0) and np.all(export_room + _usage(plan, firm_in) >= 0):
-        return NetGrant(wanted_milli_w.copy(), np.full(imports.size, NO_NODE, np.int64))
-    weights = np.concatenate([weight, weight])
-    for claims, cap in ((claims_in, plan.import_cap_milli_w), (claims_out, plan.export_cap_milli_w)):
-        check_claims(plan.imports, np.concatenate([claims, np.zeros_like(claims)]), weights, cap)
-    book = _Claims(plan, weights, imports, exports, claims_in, claims_out, sure_in, sure_out, held_out)
-    into, out = _together(book, firm_out) or _one_after_the_other(book)
-    if np.any(exports > sure_out):
+    held_in = held_out = None
+    if held_milli_w is not None:
+        held_out = np.maximum(held_milli_w, 0)
+        held_in = np.where(-held_milli_w > imports, -held_milli_w, 0)
+    if plan.leans:
+        sure_in, sure_out = np.maximum(-assured_milli_w, 0), np.maximum(assured_milli_w, 0)
+    else:
+        sure_in = sure_out = np.zeros_like(imports)
+    into = _side(plan, plan.into, weight, imports, sure_in, held_in)
+    out = _side(plan, plan.out, weight, exports, sure_out, held_out)
+    if into.fits(out.firm) and out.fits(into.firm):
+        return NetGrant(wanted_milli_w.copy(), plan.nobody)
+    check_weights(weight)
+    check_total(into.claims)
+    check_total(out.claims)
+    got_in, got_out = _together(into, out) or _one_after_the_other(into, out)
+    given_in = np.minimum(got_in.granted_milli_w, imports)
+    if np.any(given_in < imports) and np.any(exports > sure_out):
         # What only ramps up may push firm exports aside: then the firm ones alone serve more.
-        firm = _together(book.assured(), firm_out)
-        if (
-            firm is not None
-            and book.keeps_capacities(*firm)
-            and _served(plan, firm[0], imports) > _served(plan, into, imports)
-        ):
-            into, out = firm
-    given_in, given_out = np.minimum(into.granted_milli_w, imports), np.minimum(out.granted_milli_w, exports)
-    return NetGrant(
-        given_out - given_in,
-        np.where(
-            given_in < imports, into.limiting_node, np.where(given_out < exports, out.limiting_node, NO_NODE)
-        ),
-    )
+        firm = _together(into.assured(), out.assured())
+        if firm is not None and _are_kept(into, out, *firm):
+            firm_in = np.minimum(firm[0].granted_milli_w, imports)
+            if _by_class(plan, firm_in) > _by_class(plan, given_in):
+                (got_in, got_out), given_in = firm, firm_in
+    given_out = np.minimum(got_out.granted_milli_w, exports)
+    limiting = np.where(given_out < exports, got_out.limiting_node, NO_NODE)
+    return NetGrant(given_out - given_in, np.where(given_in < imports, got_in.limiting_node, limiting))
 
 
 @dataclass(frozen=True, slots=True)
-class _Claims:
-    """What both directions claim in one period; arrays (n_devices,) but for the weights of both rows."""
+class _Flow:
+    """Power of one direction that the other may lean on."""
+
+    p_milli_w: IntArray  # (n_devices,)
+    usage_milli_w: IntArray  # (n_nodes,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Got:
+    """What one direction is granted, claims that are only held included, and what is firm of it."""
+
+    granted_milli_w: IntArray  # (n_devices,)
+    limiting_node: IntArray
+    firm: _Flow
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What one direction claims in one period."""
 
     plan: NetPlan
-    weights: FloatArray
-    imports: IntArray
-    exports: IntArray
-    claims_in: IntArray  # imports, or what still flows in
-    claims_out: IntArray
-    sure_in: IntArray
-    sure_out: IntArray
-    held_out: IntArray
+    direction: _Direction
+    weight: FloatArray
+    wanted: IntArray  # (n_devices,)
+    claims: IntArray  # wanted, or what still flows
+    sure: IntArray
+    held: IntArray | None
+    room: IntArray  # (n_nodes,) capacity less claims
+    firm: _Flow  # while everything is granted
 
-    def assured(self) -> "_Claims":
+    def fits(self, other: _Flow) -> bool:
+        """Return whether everything is granted while these flows of the other direction make room."""
+        return bool((self.room + other.usage_milli_w >= 0).all())
+
+    def allocate(self, other: _Flow) -> _Got:
+        """Grant what capacities let through while firm flows of the other direction make room."""
+        if self.fits(other):
+            return _Got(self.claims, self.plan.nobody, self.firm)
+        own = self.direction.own.share(self.wanted, _by_account(self.plan, other.p_milli_w))
+        if self.direction.holds_first and self.held is not None:
+            own = np.maximum(own, self.held)
+        return self.got(self.grant(own, self.claims, self.direction.cap_milli_w + other.usage_milli_w))
+
+    def grant(self, own: IntArray, claims: IntArray, capacity: IntArray) -> Allocation:
+        """Allocate to own supply first, then to the rest of the claims; return both together."""
+        rest = claims - own
+        left = capacity - _usage(self.plan, own)
+        if (left >= 0).all():
+            done = allocate_scarce(self.direction.feeder, rest, self.weight, left)
+            return Allocation(own + done.granted_milli_w, done.limiting_node)
+        # Narrow places behind the meter: own supply itself has to share them.
+        weights = np.concatenate([self.weight, self.weight])
+        done = allocate_scarce(self.direction.both, np.concatenate([own, rest]), weights, capacity)
+        n = own.size
+        own_node, feeder_node = done.limiting_node[:n], done.limiting_node[n:]
+        return Allocation(
+            done.granted_milli_w[:n] + done.granted_milli_w[n:],
+            np.where(feeder_node != NO_NODE, feeder_node, own_node),
+        )
+
+    def got(self, done: Allocation) -> _Got:
+        """Return an allocation with what is firm of it."""
+        return _Got(done.granted_milli_w, done.limiting_node, self.firm_part(done.granted_milli_w))
+
+    def firm_part(self, granted: IntArray) -> _Flow:
+        """Return the part of what is granted that the other direction may lean on."""
+        return _flow(self.plan, np.minimum(np.minimum(granted, self.wanted), self.sure))
+
+    def holds(self, granted: IntArray, other: _Flow) -> bool:
+        """Return whether what is granted keeps its capacities leaning on these flows only."""
+        used = _usage(self.plan, np.minimum(granted, self.wanted)) - other.usage_milli_w
+        return bool((used <= self.direction.cap_milli_w).all())
+
+    def assured(self) -> "_Side":
         """Return the same claims without what is only ramping up: nothing is granted that is not firm.
 
         Where an island needs more than ramps assure in one step, each turn loses the part that is not firm again;
         without it, turns settle at what is firm, and the rest comes a period later.
         """
-        imports, exports = np.minimum(self.imports, self.sure_in), np.minimum(self.exports, self.sure_out)
-        held_in = np.where(self.claims_in > self.imports, self.claims_in, 0)
-        return replace(
-            self,
-            imports=imports,
-            exports=exports,
-            claims_in=np.maximum(imports, held_in),
-            claims_out=np.maximum(exports, self.held_out),
-        )
-
-    def allocate_in(self, firm_out: IntArray) -> Allocation:
-        """Allocate imports while firm exports make room."""
-        plan = self.plan
-        own = plan.own_imports.share(self.imports, _by_account(plan, firm_out))
-        return _lean(plan.imports, plan, own, self.claims_in, self.weights, plan.import_cap_milli_w, firm_out)
-
-    def allocate_out(self, firm_in: IntArray) -> Allocation:
-        """Allocate exports while firm imports make room; what still flows out comes first."""
-        plan = self.plan
-        own = plan.own_exports.share(self.exports, _by_account(plan, firm_in))
-        own = np.maximum(own, self.held_out)
-        return _lean(plan.exports, plan, own, self.claims_out, self.weights, plan.export_cap_milli_w, firm_in)
-
-    def firm_in(self, into: Allocation) -> IntArray:
-        """Return the part of granted imports that exports may lean on."""
-        return np.minimum(np.minimum(into.granted_milli_w, self.imports), self.sure_in)
-
-    def firm_out(self, out: Allocation) -> IntArray:
-        """Return the part of granted exports that imports may lean on."""
-        return np.minimum(np.minimum(out.granted_milli_w, self.exports), self.sure_out)
-
-    def holds(self, into: Allocation, out: Allocation) -> bool:
-        """Return whether exports keep their capacities leaning on these imports only."""
-        granted = np.minimum(out.granted_milli_w, self.exports)
-        net = _usage(self.plan, granted - self.firm_in(into))
-        return bool(np.all(net <= self.plan.export_cap_milli_w))
-
-    def keeps_capacities(self, into: Allocation, out: Allocation) -> bool:
-        """Return whether both directions keep their capacities leaning on what is firm of the other only."""
-        granted = np.minimum(into.granted_milli_w, self.imports)
-        net = _usage(self.plan, granted - self.firm_out(out))
-        return bool(np.all(net <= self.plan.import_cap_milli_w)) and self.holds(into, out)
+        firm = self.firm.p_milli_w
+        return _side(self.plan, self.direction, self.weight, firm, self.sure, self.held)
 
 
-def _served(plan: NetPlan, into: Allocation, imports: IntArray) -> tuple[int, ...]:
-    """Return granted imports by class, the most important first: the greater tuple serves better."""
-    granted = np.minimum(into.granted_milli_w, imports)
-    by_class = sum_by(plan.import_class, granted, int(plan.import_class.max(initial=0)) + 1)
-    return tuple(by_class.astype(np.int64).tolist())
+def _side(
+    plan: NetPlan, direction: _Direction, weight: FloatArray, wanted: IntArray, sure: IntArray,
+    held: IntArray | None,
+) -> _Side:  # fmt: skip
+    claims = wanted if held is None else np.maximum(wanted, held)
+    return _Side(
+        plan=plan,
+        direction=direction,
+        weight=weight,
+        wanted=wanted,
+        claims=claims,
+        sure=sure,
+        held=held,
+        room=direction.cap_milli_w - _usage(plan, claims),
+        firm=_flow(plan, np.minimum(wanted, sure)),
+    )
 
 
-def _together(book: _Claims, firm_out: IntArray) -> tuple[Allocation, Allocation] | None:
+def _are_kept(into: _Side, out: _Side, got_in: _Got, got_out: _Got) -> bool:
+    """Return whether both directions keep their capacities leaning on what is firm of the other only."""
+    granted_in, granted_out = got_in.granted_milli_w, got_out.granted_milli_w
+    return into.holds(granted_in, out.firm_part(granted_out)) and out.holds(
+        granted_out, into.firm_part(granted_in)
+    )
+
+
+def _together(into: _Side, out: _Side) -> tuple[_Got, _Got] | None:
     """Let both directions lean on each other, starting from all that could flow; None if that does not settle.
 
     Notes
     -----
     An island has no capacity at all: what flows in there has to lean on what flows out, and the reverse. Each
     turn allocates exports on the last imports and imports on those exports; whole milliwatts make it finite.
+    Exports keep their capacities on the imports they were allocated on; on others they are audited.
     """
-    into, leaned_on = book.allocate_in(firm_out), firm_out
+    leaned_on = out.firm
+    got_in = into.allocate(leaned_on)
     for _ in range(MAX_TURNS):
-        out = book.allocate_out(book.firm_in(into))
-        firm = book.firm_out(out)
-        is_same = np.array_equal(firm, leaned_on)  # often: then imports would be the same again
-        if not is_same:
-            into, leaned_on = book.allocate_in(firm), firm
-        if book.holds(into, out):
-            return into, out
-        if is_same:
-            return None  # every further turn would be this one
+        got_out = out.allocate(got_in.firm)
+        if _is_same(got_out.firm, leaned_on):
+            return got_in, got_out  # imports would be the same again
+        leaned_on, firm_in = got_out.firm, got_in.firm
+        got_in = into.allocate(leaned_on)
+        if _is_same(got_in.firm, firm_in) or out.holds(got_out.granted_milli_w, got_in.firm):
+            return got_in, got_out
     return None
 
 
-def _one_after_the_other(book: _Claims) -> tuple[Allocation, Allocation]:
+def _is_same(one: _Flow, other: _Flow) -> bool:
+    return one is other or bool((one.p_milli_w == other.p_milli_w).all())
+
+
+def _one_after_the_other(into: _Side, out: _Side) -> tuple[_Got, _Got]:
     """Settle imports that need no export, exports that lean on those, then add imports that lean on these."""
-    plan = book.plan
-    nothing = np.zeros_like(book.imports)
-    alone = book.allocate_in(nothing)
-    base = np.minimum(alone.granted_milli_w, book.imports)
-    out = book.allocate_out(book.firm_in(alone))
-    firm_out = book.firm_out(out)
-    into = book.allocate_in(firm_out)
-    if book.holds(into, out):
-        return into, out
-    room = plan.import_cap_milli_w - _usage(plan, base)
-    rest = book.imports - base
-    own = plan.own_imports.share(rest, _by_account(plan, firm_out))
-    added = _lean(plan.imports, plan, own, rest, book.weights, room, firm_out)
-    return Allocation(base + added.granted_milli_w, added.limiting_node), out
+    plan = into.plan
+    alone = into.allocate(_flow(plan, np.zeros_like(into.wanted)))
+    base = np.minimum(alone.granted_milli_w, into.wanted)
+    got_out = out.allocate(alone.firm)
+    firm_out = got_out.firm
+    got_in = into.allocate(firm_out)
+    if out.holds(got_out.granted_milli_w, got_in.firm):
+        return got_in, got_out
+    room = into.direction.cap_milli_w - _usage(plan, base)
+    rest = into.wanted - base
+    own = into.direction.own.share(rest, _by_account(plan, firm_out.p_milli_w))
+    added = into.grant(own, rest, room + firm_out.usage_milli_w)
+    return into.got(Allocation(base + added.granted_milli_w, added.limiting_node)), got_out
+
+
+def _by_class(plan: NetPlan, imports: IntArray) -> tuple[int, ...]:
+    """Return granted imports by class, the most important first: the greater tuple serves better."""
+    by_class = sum_by(plan.import_class, imports, int(plan.import_class.max(initial=0)) + 1)
+    return tuple(by_class.astype(np.int64).tolist())
+
+
+def _flow(plan: NetPlan, p_milli_w: IntArray) -> _Flow:
+    return _Flow(p_milli_w, _usage(plan, p_milli_w))
 
 
 def _usage(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
@@ -310,20 +380,3 @@ def _usage(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
 
 def _by_account(plan: NetPlan, p_milli_w: IntArray) -> IntArray:
     return sum_by(plan.account_of_device, p_milli_w, plan.n_accounts).astype(np.int64)
-
-
-def _lean(
-    claims: AllocationPlan, plan: NetPlan, own: IntArray, demand: IntArray, weights: FloatArray,
-    capacity: IntArray, firm: IntArray,
-) -> Allocation:  # fmt: skip
-    """Allocate one direction while `firm` power of the other direction makes room."""
-    both = np.concatenate([own, demand - own])
-    return _both_rows(allocate_checked(claims, both, weights, capacity + _usage(plan, firm)))
-
-
-def _both_rows(allocation: Allocation) -> Allocation:
-    """Add the own-supply row and the feeder row of each device."""
-    n = allocation.granted_milli_w.size // 2
-    own, feeder = allocation.granted_milli_w[:n], allocation.granted_milli_w[n:]
-    own_node, feeder_node = allocation.limiting_node[:n], allocation.limiting_node[n:]
-    return Allocation(own + feeder, np.where(feeder_node != NO_NODE, feeder_node, own_node))

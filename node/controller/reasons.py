@@ -23,8 +23,6 @@ class Reason(IntEnum):
     LEASE_ENDED = 11
     UNHEALTHY = 12
     RELEASED = 13
-    BORROWED = 14
-    LENT = 15
     REQUEST = 16
     BALANCED = 17
     DEPARTURE = 18
@@ -32,6 +30,7 @@ class Reason(IntEnum):
     GIVES_BACK = 20
     RIDE_THROUGH = 21
     SHUTDOWN = 22
+    CONTRIBUTES = 23
     NO_VOLTAGE = 50
     SHED = 51
     PICK_UP = 52
@@ -54,8 +53,6 @@ _SENTENCES = {
     Reason.LEASE_ENDED: "lease ended: safe state",
     Reason.UNHEALTHY: "taken out: unhealthy",
     Reason.RELEASED: "limit lifted",
-    Reason.BORROWED: "receives borrowed power at node {node}",
-    Reason.LENT: "lends power at node {node}",
     Reason.BALANCED: "shares the account's power with its other storages: few converters, even charge",
     Reason.DEPARTURE: "must charge now to be ready at departure",
     Reason.PROACTIVE: "moves power to node {node} before its predicted overload",
@@ -66,6 +63,7 @@ _SENTENCES = {
     Reason.SHED: "shed: the island at node {node} keeps its energy for more important loads",
     Reason.PICK_UP: "waits for its turn in the black start of the island at node {node}",
     Reason.VOLTAGE: "all solar gives the same share: voltage of node {node} at its upper limit",
+    Reason.CONTRIBUTES: "contributes to its account's load: above its high threshold",
     Reason.REQUEST: "asked for energy: below its low threshold",
     Reason.FREQUENCY: "answers the grid's frequency: {event}",
 }

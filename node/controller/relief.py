@@ -76,22 +76,29 @@ def relieve(
     """
     tree = plan.tree
     relieved = np.full(wanted_w.size, NO_NODE, np.int64)
-    net = sum_by(plan.node_of_device, wanted_w, tree.n_nodes)
+    at_node = sum_by(plan.node_of_device, wanted_w, tree.n_nodes)
+    net = subtree_totals(tree, at_node)
     waiting = np.zeros(tree.n_nodes)
-    if can_wait_w is not None:
+    if can_wait_w is not None and can_wait_w.any():
         waiting = subtree_totals(tree, sum_by(plan.node_of_device, can_wait_w, tree.n_nodes))
-    p_w = wanted_w
-    for level in range(len(tree.levels) - 1, -1, -1):
+    is_over = (-(net + waiting) > tree.import_cap_w) | (net > tree.export_cap_w)
+    if not (is_over.any() and plan.helper.size):
+        return Relief(wanted_w, relieved)
+    # Nobody helps below the deepest node that is overloaded; from there up the sums are taken anew.
+    deepest = int(tree.depth[is_over].max())
+    above = tree.depth < deepest
+    net[above] = at_node[above]
+    p_w = wanted_w.copy()
+    for level in range(deepest, -1, -1):
         nodes = tree.levels[level]
-        short = np.maximum(-(net[nodes] + waiting[nodes]) - tree.import_cap_w[nodes], 0.0)
-        surplus = np.maximum(net[nodes] - tree.export_cap_w[nodes], 0.0)
-        if (short.any() or surplus.any()) and plan.helper.size:
-            if p_w is wanted_w:
-                p_w = wanted_w.copy()
-            moved = _help(plan, level, nodes, surplus - short, p_w, p_min_w, p_max_w, relieved)
-            net[nodes] += moved
-        has_parent = tree.parent[nodes] != NO_NODE
-        np.add.at(net, tree.parent[nodes[has_parent]], net[nodes[has_parent]])
+        here = net[nodes]
+        short = np.maximum(-(here + waiting[nodes]) - tree.import_cap_w[nodes], 0.0)
+        excess = np.maximum(here - tree.export_cap_w[nodes], 0.0) - short
+        if excess.any():
+            here += _help(plan, level, nodes, excess, p_w, p_min_w, p_max_w, relieved)
+            net[nodes] = here
+        if level:
+            np.add.at(net, tree.parent[nodes], here)
     return Relief(p_w, relieved)
 
 

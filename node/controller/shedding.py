@@ -8,8 +8,9 @@ in the storages:
 2. forwards, with exact energies: of all beginnings the `BEAM` most promising by what they served and what is ahead
    are carried on (`_search`). Only what power and energy allow is ever tried, so every plan can be kept.
 
-The energy served counts `CLASS_WORTH` times that of the next class, whatever the number of classes; what comes sooner
-counts a trifle more, because later slots rest on forecasts. Work is bounded: slots x choices x (`LEVELS` + `BEAM`).
+The energy served counts `CLASS_WORTH` times that of the next class, whatever the number of classes. What comes sooner
+counts a trifle more: later slots rest on forecasts, and nobody wants to be dark now for a few watt hours more in the
+morning. Work is bounded: slots x choices x (`LEVELS` + `BEAM`).
 
 | symbol | name | meaning |
 |---|---|---|
@@ -34,7 +35,7 @@ from node.controller.network import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 CLASS_WORTH: Final = 10.0  # a watt hour of a class in those of the next
-SOONER_PU: Final = 1e-5  # a slot later counts this much less
+SOONER_PU: Final = 0.003  # the last slot counts this much less than the first
 LEVELS: Final = 512  # energies on the grid, denser where little is left: there whole loads weigh most
 BEAM: Final = 64  # beginnings that are carried on
 SUBSETS: Final = 64  # sums of a class's loads that are tried in a slot, evenly spread
@@ -145,7 +146,7 @@ def _choices(demand_w: FloatArray, priority: IntArray, supply: Supply, slot: int
         sums_w, subsets = _subsets(demand_w[rows], room_w - load_w)
         chosen = np.repeat(is_on[None], sums_w.size, axis=0)
         chosen[:, rows] = subsets
-        each = (1.0 - SOONER_PU) ** slot / CLASS_WORTH**klass
+        each = (1.0 - SOONER_PU * slot / supply.sun_w.size) / CLASS_WORTH**klass
         found.append(_Choices(load_w + sums_w, worth + each * sums_w, chosen))
         if not subsets[-1].all():
             break

@@ -1,21 +1,22 @@
-"""Many storages as one battery: what they can do together, who runs, and who owes whom.
+"""Many storages as one battery: what they can do together, and who runs.
 
-* `aggregate` states power, energy, duration and the losses of running at a power.
+* `aggregate` states power, energy, duration and the efficiency over power.
 * `concentrate` chooses who runs: a tenth of the converters at half load loses a third of what all of them at a
   twentieth would. Fuller units discharge first and emptier ones charge first, so states of charge converge; who runs
   already goes on while its state of charge stays in the same step, so nothing hunts.
-* `Loans` remembers energy that one owner's storage gave for another's need, until it is given back.
+
+Who lends to whom, what it costs on the way and who owes it is decided by `kinetic` and `ties`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.fleet import deliverable_w
+from devices.fleet import deliverable_w, source_power_w
 from devices.parameters import FleetParameters
+from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
-from node.controller.errors import InvalidRequest
 from node.controller.network import FloatArray, IntArray, sum_by
 
 SECONDS_PER_HOUR = 3_600.0
@@ -23,6 +24,8 @@ SECONDS_PER_HOUR = 3_600.0
 SOC_STEPS = 20
 # Another unit joins when those that run would exceed their best load by half a unit: the loss is flat there.
 JOIN_FROM_PU = 0.5
+# Where the efficiency curve has its points.
+LOADS_PU = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
 BoolArray = NDArray[np.bool_]
 
@@ -39,6 +42,8 @@ class VirtualBattery:
         Energy above reserves, and energy until full, at the storages (before losses).
     duration_s : float
         How long `p_discharge_w` lasts, at least the horizon.
+    efficiency_pu : float64 (len(LOADS_PU),)
+        Of discharging at these shares of `p_discharge_w`, from store to terminal, as `concentrate` would share it.
     """
 
     p_charge_w: float
@@ -46,6 +51,7 @@ class VirtualBattery:
     energy_wh: float
     room_wh: float
     duration_s: float
+    efficiency_pu: FloatArray
 
 
 def aggregate(
@@ -60,6 +66,8 @@ def aggregate(
     horizon_s : float
         For how long the powers have to hold, up to one hour.
     """
+    # In an emergency storages may use their owners' reserves; the virtual battery never counts on that.
+    state = replace(state, mode=np.where(state.mode == Mode.EMERGENCY, Mode.LEASED, state.mode))
     low, high = deliverable_w(params, state, inputs, horizon_s)
     bottom = np.maximum(params.reserve_wh, params.floor_wh)[units]
     energy = np.maximum(state.energy_wh[units] - bottom, 0.0) * inputs.is_present[units]
@@ -74,7 +82,23 @@ def aggregate(
         energy_wh=float(energy.sum()),
         room_wh=float((room * inputs.is_present[units]).sum()),
         duration_s=max(lasts, horizon_s if p_up > 0 else 0.0),
+        efficiency_pu=_efficiency_pu(params, state, units, high[units]),
     )
+
+
+def _efficiency_pu(
+    params: FleetParameters, state: FleetState, units: IntArray, high_w: FloatArray
+) -> FloatArray:
+    soc_pu, running = state.soc_pu(params)[units], np.abs(state.p_w[units]) > 0.0
+    group, best_w, nothing = np.zeros(units.size, np.int64), best_load_w(params)[units], np.zeros(units.size)
+    found = np.zeros(len(LOADS_PU))
+    for k, load in enumerate(LOADS_PU):
+        total = np.array([load * float(high_w.sum())])
+        p_w = np.zeros(params.n_devices)
+        p_w[units] = concentrate(group, total, nothing, high_w, best_w, soc_pu, running)
+        drawn_w = float(source_power_w(params, state, p_w)[units].sum())
+        found[k] = float(total[0]) / drawn_w if drawn_w > 0 else 0.0
+    return found
 
 
 def storage_power_w(params: FleetParameters, units: IntArray, p_w: FloatArray) -> FloatArray:
@@ -128,7 +152,7 @@ def concentrate(
     is_up = total_w[group] > 0
     limit = np.where(is_up, p_max_w, -p_min_w)
     step = np.floor(soc_pu * SOC_STEPS)
-    rank = np.lexsort((np.arange(group.size), ~is_running, np.where(is_up, -step, step), group))
+    rank = np.lexsort((~is_running, np.where(is_up, -step, step), group))
     g, cap = group[rank], limit[rank]
     need = np.abs(total_w)[g]
     first = np.searchsorted(g, g)
@@ -147,117 +171,3 @@ def concentrate(
 def _before(values: FloatArray, first: IntArray) -> FloatArray:
     running = np.cumsum(values) - values
     return running - running[first] if values.size else running
-
-
-@dataclass(frozen=True, slots=True)
-class Borrowing:
-    """How a shortage is covered by others.
-
-    Parameters
-    ----------
-    given_w : float64 (n_nodes,)
-        What each lender's terminal gives.
-    received_w : float64 (n_nodes,)
-        What arrives at each borrower, after the loss on the way.
-    short_w : float64 (n_nodes,)
-        What is still missing.
-    """
-
-    given_w: FloatArray
-    received_w: FloatArray
-    short_w: FloatArray
-
-
-def borrow(
-    need_w: FloatArray, spare_w: FloatArray, priority: IntArray, delivery_efficiency: float
-) -> Borrowing:
-    """Cover needs from spare power: more important needs first, lenders in proportion to what they can spare.
-
-    Parameters
-    ----------
-    need_w, spare_w : float64 (n_nodes,)
-        Shortage and spare power of each node, >= 0; a node that is short itself lends nothing.
-    priority : int64 (n_nodes,)
-        0 is served first; equal priorities share in proportion to their needs.
-    delivery_efficiency : float
-        What arrives per what is given: two converters and the cable between them, in (0, 1].
-
-    Raises
-    ------
-    InvalidRequest
-        If a power is negative or the efficiency is none.
-    """
-    for name, values in (("need_w", need_w), ("spare_w", spare_w)):
-        wrong = np.flatnonzero(~(values >= 0))
-        if wrong.size:
-            raise InvalidRequest(f"{name} of node {int(wrong[0])} is {values[wrong[0]]}: need >= 0 W")
-    if not 0 < delivery_efficiency <= 1:
-        raise InvalidRequest(f"delivery efficiency is {delivery_efficiency}: need > 0 and at most 1")
-    spare = np.where(need_w > 0, 0.0, spare_w)
-    left_w = float(spare.sum()) * delivery_efficiency
-    received = np.zeros(need_w.size)
-    for level in np.unique(priority[need_w > 0]):
-        rows = np.flatnonzero((priority == level) & (need_w > 0))
-        wanted = float(need_w[rows].sum())
-        received[rows] = need_w[rows] * min(1.0, left_w / wanted)
-        left_w -= min(left_w, wanted)
-    given_total = float(received.sum()) / delivery_efficiency
-    spare_total = float(spare.sum())
-    given = spare * (given_total / spare_total) if spare_total > 0 else np.zeros(need_w.size)
-    return Borrowing(given, received, need_w - received)
-
-
-@dataclass(frozen=True, slots=True)
-class Loans:
-    """Energy that owners lent each other and have not got back.
-
-    Parameters
-    ----------
-    owed_wh : float64 (n_owners, n_owners)
-        `owed_wh[borrower, lender]`, >= 0: what the lender's terminals gave, losses included.
-    """
-
-    owed_wh: FloatArray
-
-    @classmethod
-    def none(cls, n_owners: int) -> "Loans":
-        """Return the book before any loan."""
-        return cls(np.zeros((n_owners, n_owners)))
-
-    def lent(self, given_wh: FloatArray, received_wh: FloatArray) -> "Loans":
-        """Return the book after a borrowing: each borrower owes its share of all that was given.
-
-        Parameters
-        ----------
-        given_wh, received_wh : float64 (n_owners,)
-
-        Notes
-        -----
-        Losses on the way are the borrowers': they owe what was given, not what arrived.
-        """
-        total = float(received_wh.sum())
-        if total <= 0.0:
-            return self
-        return Loans(self.owed_wh + np.outer(received_wh / total, given_wh))
-
-    def given_back(self, returned_wh: FloatArray) -> tuple["Loans", FloatArray]:
-        """Return the book after borrowers gave energy back, and what each lender gets.
-
-        Parameters
-        ----------
-        returned_wh : float64 (n_owners,)
-            What arrives from each borrower; beyond what it owes nothing is taken.
-
-        Returns
-        -------
-        (Loans, float64 (n_owners,))
-            Each borrower's lenders get back in proportion to what they lent.
-        """
-        owed = self.owed_wh.sum(axis=1)
-        share = np.minimum(returned_wh, owed) / np.where(owed > 0, owed, 1.0)
-        paid = self.owed_wh * share[:, None]
-        return Loans(self.owed_wh - paid), paid.sum(axis=0)
-
-    def netted(self) -> "Loans":
-        """Return the book with mutual loans set off against each other."""
-        return Loans(np.maximum(self.owed_wh - self.owed_wh.T, 0.0))

@@ -14,10 +14,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from node.chain.calldata import SignedReading
 from node.chain.typed_data import CompactSignature
-from node.hub.clearing import positions_milli_wh
-from node.hub.metering import curtailed_milli_wh, imbalance_rows, load_tariffs
 from node.hub.registry import Registry
-from node.store.bulk import insert_all
+from node.hub.repricing import reprice
 from node.store.tables_chain import chain_events, chain_undo
 from node.store.tables_market import carried_readings, imbalances, readings, substitutes
 
@@ -108,39 +106,12 @@ class CarriedReadings:
                 taken_over_in=interval,
             )
         )
-        self._price(connection, account, missing, interval)
+        reprice(connection, self._registry, account, missing, settled_in=interval)
         after = connection.execute(
             select(imbalances.c.settled_in).where(
                 imbalances.c.account == account, imbalances.c.interval == missing + 1
             )
         ).scalar()
         if after is not None:  # it went on from the register that did not count
-            self._price(connection, account, missing + 1, after)
+            reprice(connection, self._registry, account, missing + 1, settled_in=after)
         return True
-
-    def _price(self, connection: Connection, account: int, missing: int, settled_in: int) -> None:
-        """Say anew what an account's imbalance of an interval cost, from the registers that count."""
-        registers = {
-            row.interval: row.register_milli_wh
-            for row in connection.execute(
-                select(readings.c.interval, readings.c.register_milli_wh).where(
-                    readings.c.account == account, readings.c.interval.in_((missing - 1, missing))
-                )
-            )
-        }
-        row = self._registry.row(account)
-        tariff = load_tariffs(connection, missing)[int(self._registry.zone[row])]
-        connection.execute(
-            delete(imbalances).where(imbalances.c.account == account, imbalances.c.interval == missing)
-        )
-        rows = imbalance_rows(
-            missing,
-            [account],
-            # every register is zero before the first interval of all
-            [registers[missing] - registers.get(missing - 1, 0)],
-            [positions_milli_wh(connection, missing).get(account, 0)],
-            [curtailed_milli_wh(connection, missing).get(account, 0)],
-            [tariff],
-            settled_in=settled_in,
-        )
-        insert_all(connection, imbalances, rows)

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, insert
 from node.hub.dispatch_records import IntervalOutcome
 from node.scenario import Topology
 from node.store.bulk import insert_columns
+from node.store.tables_control import control_intervals
 from node.store.tables_devices import device_intervals, incidents, loans, node_intervals, setpoints
 
 _ENERGIES = (
@@ -33,6 +34,7 @@ def record(
     _setpoints(connection, outcome, topology)
     _incidents(connection, outcome)
     _loans(connection, outcome, first_account)
+    _control(connection, outcome)
 
 
 def _energies(connection: Connection, outcome: IntervalOutcome) -> None:
@@ -111,3 +113,13 @@ def _loans(connection: Connection, outcome: IntervalOutcome, first_account: int)
     ]
     if rows:
         connection.execute(insert(loans), rows)
+
+
+def _control(connection: Connection, outcome: IntervalOutcome) -> None:
+    row = {
+        "interval": outcome.interval,
+        "periods": outcome.n_periods,
+        "coasts": outcome.n_coasts,
+        "tie_switches": 0 if outcome.racks is None else outcome.racks.n_switches,
+    }
+    connection.execute(insert(control_intervals), row)

@@ -196,7 +196,7 @@ class IslandRun:
             klass = params.priority[grid.loads]
             served = sum_by(klass, self._served_wh[k], N_CLASSES)
             wanted = served + sum_by(klass, self._unserved_wh[k], N_CLASSES)
-            left_wh = usable_wh(grid, params, fleet)
+            left_wh = usable_wh(grid, params, fleet, self._is_healthy)
             found.append(
                 IslandOutcome(
                     grid.name, state.phase, state.leader, state.term, self._cut_s[k], wanted, served, left_wh,
@@ -315,7 +315,7 @@ class IslandRun:
                 self._elect(k, at_ms)
             return
         if not now_on.any() and np.any(demand_w[:, 0] > 0):
-            left = usable_wh(grid, params, fleet) / 1e3
+            left = usable_wh(grid, params, fleet, self._is_healthy) / 1e3
             self._go_dark(k, at_ms, f"energy is gone, {max(left, 0.0):.2f} kWh above the black-start reserve")
             return
         wanted = set(grid.loads[service.is_on[:, 0]].tolist())

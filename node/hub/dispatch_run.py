@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.ev import slack_s
-from devices.firmware import command, vehicle_needs
+from devices.firmware import command
 from devices.fleet import LONGEST_STEP_S, SHORTEST_STEP_S, deliverable_w, step
+from devices.needs import contribution_wh, request_wh, vehicle_slack_s
 from devices.specification import Mode
 from devices.state import FleetInputs, FleetState
 from node.controller.control_plan import ControlPlan, islanded
@@ -81,7 +81,7 @@ class IntervalRun:
         self._grid = grid
         self._racks, self._ride = racks, ride
         self._fleet = world.fleet
-        self._request_wh = np.zeros(plan.params.n_devices)
+        self._request_wh = self._offer_wh = np.zeros(plan.params.n_devices)
         self._must_charge = np.zeros(plan.params.n_devices, np.bool_)
         self._limits: tuple[FloatArray, FloatArray] | None = None
         self._calls: tuple[Call, ...] = ()
@@ -92,6 +92,7 @@ class IntervalRun:
         if cut:
             self._cut(tuple(sorted(cut)))
         self._decision = no_decision(plan.params.n_devices)
+        self._was_silent = False
         self._is_settled = False
         self._burst_periods = 0
         self._renew_ms = 0
@@ -106,38 +107,46 @@ class IntervalRun:
     def run(self) -> World:
         """Run to the interval's end and return the world there."""
         now_ms = 0
-        was_silent = False
         while now_ms < self._timeline.end_ms:
-            stop_ms = self._next_stop_ms(now_ms)
-            is_silent = self._timeline.is_silent(now_ms)
-            if self._racks is not None:
-                # Meters measure whoever commands: the standby has listened too.
-                self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
-            if was_silent and not is_silent:
-                fence = self._voice.take_over()
-                at_s = self._start_s + now_ms / MS_PER_S
-                self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(fence)))
-            was_silent = is_silent
-            now_ms += self._wait(now_ms, stop_ms) if is_silent else self.act(now_ms, stop_ms)
-            if now_ms == stop_ms:
-                self._is_settled = False
-                self._burst_periods = 0
-                self._renew_ms = now_ms
-                self._limits = None
-                if self._grid is not None:
-                    self._grid.stopped()
-        world = World(
+            now_ms = self.advance(now_ms, self._timeline.end_ms)
+        if self._grid is not None:
+            self._grid.close()
+            self.incidents += self._grid.incidents
+        return self.world()
+
+    def world(self) -> World:
+        """Return the world as it is now."""
+        return World(
             self._fleet,
             self._voice.memory(),
+            voltage=None if self._grid is None else self._grid.state(),
             islands=() if self._islands is None else tuple(self._islands.states),
             racks=None if self._racks is None else self._racks.memory,
             ridden=() if self._ride is None else self._ride.islands,
         )
-        if self._grid is None:
-            return world
-        self._grid.close()
-        self.incidents += self._grid.incidents
-        return replace(world, voltage=self._grid.state())
+
+    def advance(self, now_ms: int, until_ms: int) -> int:
+        """Run one control period, coast or silence, no longer than until then; return when it ended."""
+        stop_ms = self._next_stop_ms(now_ms)
+        is_silent = self._timeline.is_silent(now_ms)
+        if self._racks is not None:
+            # Meters measure whoever commands: the standby has listened too.
+            self._racks.measure(now_ms, self._inputs.steps[self._timeline.input_step(now_ms)])
+        if self._was_silent and not is_silent:
+            fence = self._voice.take_over()
+            at_s = self._start_s + now_ms / MS_PER_S
+            self.incidents.append(Incident(IncidentKind.TAKEOVER, at_s, str(fence)))
+        self._was_silent = is_silent
+        end_ms = min(stop_ms, until_ms)
+        now_ms += self._wait(now_ms, end_ms) if is_silent else self._act(now_ms, end_ms)
+        if now_ms == stop_ms:
+            self._is_settled = False
+            self._burst_periods = 0
+            self._renew_ms = now_ms
+            self._limits = None
+            if self._grid is not None:
+                self._grid.stopped()
+        return now_ms
 
     def _next_stop_ms(self, now_ms: int) -> int:
         stop_ms = self._timeline.next_stop_ms(now_ms)
@@ -145,7 +154,7 @@ class IntervalRun:
             stop_ms = self._islands.next_stop_ms(now_ms, stop_ms)
         return stop_ms if self._ride is None else self._ride.next_stop_ms(now_ms, stop_ms)
 
-    def act(self, now_ms: int, stop_ms: int) -> int:
+    def _act(self, now_ms: int, stop_ms: int) -> int:
         """Run one control period or coast; return its length in milliseconds."""
         self._follow_failures(now_ms)
         self._follow_taps(now_ms)
@@ -179,7 +188,7 @@ class IntervalRun:
         if self.swarm is not None and is_swarm_due:
             self.swarm.refresh(now_ms, self._fleet, inputs, decision, self._is_healthy, self._plan)
         if is_coast and self._grid is not None:
-            self._grid.settle(now_ms, inputs, self._fleet, self._in_island())
+            self._grid.settle(now_ms, inputs, self._fleet, self._plan.in_island)
             stop_ms = self._grid.due_ms(stop_ms)
         dt_ms = min(stop_ms, self._renew_ms) - now_ms if is_coast else min(period_ms, stop_ms - now_ms)
         is_quiet, dt_ms = self._step(now_ms, inputs, dt_ms)
@@ -204,7 +213,7 @@ class IntervalRun:
 
     def _in_emergency(self) -> FleetState:
         """Return the fleet with islands' storages free to use the owners' reserves: that is what they are for."""
-        in_island = self._plan.island[self._plan.node_of_device] & self._plan.params.is_storage
+        in_island = self._plan.in_island & self._plan.params.is_storage
         return replace(self._fleet, mode=np.where(in_island, Mode.EMERGENCY, self._fleet.mode))
 
     def _decide(self, period: Period) -> Decision:
@@ -227,10 +236,7 @@ class IntervalRun:
         if self._grid is None:
             return inputs
         island_v = np.ones(self._plan.params.n_devices) if self._islands is None else self._islands.v_pu()
-        return self._grid.see(inputs, self._fleet, self._in_island(), island_v)
-
-    def _in_island(self) -> BoolArray:
-        return self._plan.island[self._plan.node_of_device]
+        return self._grid.see(inputs, self._fleet, self._plan.in_island, island_v)
 
     def _follow_taps(self, now_ms: int) -> None:
         if self._grid is not None and self._grid.switch(now_ms):
@@ -276,14 +282,16 @@ class IntervalRun:
         fleet, params = self._fleet, self._plan.params
         if self._failed:
             fleet = self._in_emergency()
-        self._request_wh = command(params, fleet, inputs, self._start_s + now_ms / MS_PER_S)[1].request_wh
+        self._request_wh = request_wh(params, fleet, inputs)
+        self._offer_wh = contribution_wh(params, fleet, inputs)
         left_s = (self._timeline.end_ms - now_ms) / MS_PER_S
         if self._failed and self._ride is not None:
             stop_s = (stop_ms - now_ms) / MS_PER_S
             left_s = self._ride.horizon_s(now_ms, stop_s)
             self._surge_w = deliverable_w(params, fleet, inputs, SURGE_S)[1]
         self._limits = deliverable_w(params, fleet, inputs, left_s)
-        self._must_charge[params.vehicle_rows] = self._is_late(inputs, left_s)
+        # Vehicles that cannot wait for the next interval.
+        self._must_charge[params.vehicle_rows] = vehicle_slack_s(params, self._fleet, inputs) < left_s
         calls = []
         for row in self._timeline.active_events(now_ms):
             event = self._schedule.events[row]
@@ -294,14 +302,6 @@ class IntervalRun:
             members = params.is_storage if event.members is None else event.members
             calls.append(Call(event.direction * event.requested_w, members, low, high, event.cap_w))
         self._calls = tuple(calls)
-
-    def _is_late(self, inputs: FleetInputs, left_s: float) -> BoolArray:
-        """Return which vehicles cannot wait for the next interval, (n_vehicles,)."""
-        params, rows = self._plan.params, self._plan.params.vehicle_rows
-        required_wh, departs_in_s = vehicle_needs(params, inputs)
-        units = params.units.take(params.vehicle_in_storage)
-        stored_w = -params.converters.dc_power_w(-units.p_charge_max_w, units.rated_w, units.converter)
-        return slack_s(self._fleet.energy_wh[rows], required_wh, departs_in_s, stored_w) < left_s
 
     def _period_ms(self, now_ms: int) -> int:
         """Return how long a control period is: as short as a firmware step where an island has to find its balance."""
@@ -332,6 +332,7 @@ class IntervalRun:
             tie=None if self._racks is None else self._racks.tie,
             off=self._off,
             surge_w=self._surge_w if self._failed else None,
+            offer_wh=self._offer_wh,
         )
 
     def _step(self, now_ms: int, inputs: FleetInputs, dt_ms: int) -> tuple[bool, int]:
@@ -341,7 +342,7 @@ class IntervalRun:
         """
         # No lease begins or ends inside the time: firmware's setpoints are the same in every fine step.
         self._fleet, told = command(self._plan.params, self._fleet, inputs, self._start_s + now_ms / MS_PER_S)
-        self._request_wh = told.request_wh
+        self._request_wh, self._offer_wh = told.request_wh, told.contribute_wh
         if self.swarm is None:
             return self._fine_step(now_ms, inputs, dt_ms, told.setpoint_w), dt_ms
         is_quiet, at_ms, end_ms = True, now_ms, now_ms + dt_ms

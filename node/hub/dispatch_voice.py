@@ -47,7 +47,12 @@ class Voice:
     def memory(self) -> DispatchState:
         """Return what the next interval continues from."""
         return DispatchState(
-            self._sequence, self._fence, self._setpoint_w, self._logged_w, self._reason, self._node
+            self._sequence,
+            self._fence,
+            self._setpoint_w.copy(),
+            self._logged_w.copy(),
+            self._reason.copy(),
+            self._node.copy(),
         )
 
     def take_over(self) -> int:
@@ -60,7 +65,9 @@ class Voice:
         change = _change_w(decision.setpoint_w, self._setpoint_w)
         # Zero for another reason is news: dark, waiting for its turn, or shed.
         is_retold = _IS_OFF[decision.reason] & (decision.reason != self._reason)
-        return np.where(is_retold, np.inf, change)
+        if is_retold.any():
+            change[is_retold] = np.inf
+        return change
 
     def send(
         self,
@@ -75,13 +82,15 @@ class Voice:
         params = plan.params
         now_s, until_s = self._span_s(now_ms)
         self._sequence += 1
-        in_island = plan.island[plan.node_of_device[rows]] & params.is_storage[rows]
+        permission: IntArray | int = Permission.KEEP_RESERVE
+        if plan.in_island.any():
+            may_empty = plan.in_island[rows] & params.is_storage[rows]
+            permission = np.where(may_empty, Permission.EMERGENCY, Permission.KEEP_RESERVE)
         # A renewal within the deadband repeats the setpoint in force.
         wanted = np.where(is_changed, decision.setpoint_w[rows], self._setpoint_w[rows])
         batch = setpoints(
-            rows, wanted, self._sequence, now_s, until_s, self._fence, params.issuer[rows],
-            np.where(in_island, Permission.EMERGENCY, Permission.KEEP_RESERVE),
-        )  # fmt: skip
+            rows, wanted, self._sequence, now_s, until_s, self._fence, params.issuer[rows], permission
+        )
         fleet, verdict = receive(params, fleet, batch, now_s)
         is_accepted = verdict == Verdict.ACCEPTED
         told = rows[is_accepted & is_changed]
@@ -120,6 +129,10 @@ class Voice:
 
 def _change_w(new: FloatArray, old: FloatArray) -> FloatArray:
     """Return how far setpoints moved; inf where a limit appeared, vanished, or nothing was said before."""
-    is_same = new == old
-    change = np.abs(np.where(is_same, 0.0, new) - np.where(is_same, 0.0, old))
-    return np.where(np.isnan(change), np.inf, change)
+    change = np.zeros(new.size)
+    np.subtract(new, old, out=change, where=new != old)
+    np.abs(change, out=change)
+    is_first = np.isnan(change)
+    if is_first.any():
+        change[is_first] = np.inf
+    return change

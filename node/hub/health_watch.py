@@ -1,5 +1,6 @@
 """The hub's watch over storages: at every interval's end they age, are read and judged; the unfit get no duty.
 
+What those that lend and are fit could do together, as one virtual battery, is written down beside it.
 Sensor noise is drawn from the scenario's seed and the interval, so a resumed run reads the same again. What a
 scenario breaks is broken here, at the start of the interval its time falls on: the monitor is not told.
 """
@@ -13,8 +14,10 @@ from sqlalchemy import Connection, insert
 from devices import checkpoint, health
 from devices.health import HealthState
 from devices.parameters import FleetParameters
-from devices.state import FleetState
+from devices.state import FleetInputs, FleetState
 from devices.upkeep import end_of_interval
+from node.controller.virtual_battery import VirtualBattery, aggregate
+from node.hub import virtual_battery_records
 from node.scenario import InternalShort, ResistanceRise, StuckSensor
 from node.store.tables_devices import alerts
 
@@ -37,15 +40,22 @@ class HealthWatch:
     """Keeps the monitor of one fleet from interval to interval."""
 
     def __init__(
-        self, params: FleetParameters, faults: tuple[PlannedFault, ...], seed: int, interval_s: int
+        self,
+        params: FleetParameters,
+        faults: tuple[PlannedFault, ...],
+        seed: int,
+        interval_s: int,
+        lends: BoolArray,
     ) -> None:
         self._params = params
         self._faults = faults
         self._seed = seed
         self._interval_s = interval_s
+        self._lends = lends
         self._storages = np.flatnonzero(params.is_storage)
         self._monitor = health.begin(self._storages.size)
         self._found: list[tuple[int, str]] = []
+        self._together: tuple[VirtualBattery, int] | None = None
 
     @property
     def is_fit(self) -> BoolArray:
@@ -94,10 +104,17 @@ class HealthWatch:
             for k in np.flatnonzero(self._monitor.alerts & ~had).tolist()
             for cause in health.causes(int(self._monitor.alerts[k] & ~had[k]))
         ]
+        lenders = np.flatnonzero(self._lends & self.is_fit)
+        if self._lends.any():
+            inputs = FleetInputs.quiet(self._params.n_devices)
+            together = aggregate(self._params, upkeep.fleet, inputs, lenders, float(self._interval_s))
+            self._together = together, lenders.size
         return upkeep.fleet
 
     def record(self, connection: Connection, interval: int) -> None:
-        """Store what the latest reading found for the first time, in the caller's transaction."""
+        """Store what the latest reading found for the first time, and what the fit lenders could do together."""
+        if self._together is not None:
+            virtual_battery_records.record(connection, interval, *self._together)
         if self._found:
             connection.execute(
                 insert(alerts),

@@ -27,7 +27,7 @@ class IslandVoltage:
     def __init__(
         self, grid: Microgrid, params: FleetParameters, is_healthy: NDArray[np.bool_], state: MicrogridState
     ) -> None:
-        self._grid, self._params = grid, params
+        self._grid, self._params, self._is_healthy = grid, params, is_healthy
         self._forming = grid.storages[is_healthy[grid.storages]]
         self._others = np.concatenate((grid.loads, grid.suns))
         self._droop: DroopIsland | None = None
@@ -106,7 +106,7 @@ class IslandVoltage:
     def _sample(
         self, at_ms: int, phase: Phase, f_hz: list[float], v_pu: list[float], load_w: float, fleet: FleetState
     ) -> None:
-        left_wh = usable_wh(self._grid, self._params, fleet)
+        left_wh = usable_wh(self._grid, self._params, fleet, self._is_healthy)
         self.samples.append(
             IslandSample(at_ms / 1_000, phase, min(f_hz), max(f_hz), min(v_pu), max(v_pu), load_w, left_wh)
         )

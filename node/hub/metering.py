@@ -1,7 +1,8 @@
 """Meters' signed registers and the controller's signed curtailments: checked, stored, priced as imbalance.
 
 The last register of every account that counts is the anchor. A reading of the next interval counts at once; one
-after a gap waits until the intervals before it are read (hub/late_readings). The same reading again is harmless,
+after a gap, or further from it than the connection carries, waits until the registrar may stand in
+(hub/late_readings). The same reading again is harmless,
 another value for an interval already read is an alarm.
 """
 
@@ -77,13 +78,14 @@ class Metering:
     def read(self, connection: Connection, interval: int, batch: Sequence[MeterReading]) -> None:
         """Store one interval's readings and what each account's imbalance costs, all or none.
 
-        Readings after a gap, or of an interval whose settlement is planned, are stored and wait.
+        Readings after a gap, of an interval whose settlement is planned, or that move the register by more than
+        the connection carries, are stored and wait.
 
         Raises
         ------
         ReadingRefused
             If a reading is forged, of an unknown account, before one that counts, a second value for the
-            same interval, a substitute, or moves the register by more than the connection can carry.
+            same interval, or a substitute.
         """
         known = self._stored(connection, interval)
         fresh = [reading for reading in batch if not self._is_repeat(reading, interval, known)]
@@ -131,12 +133,10 @@ class Metering:
                 late_rows.append(self._reading_row(reading, settled_in=None))
                 continue
             metered = reading.register_milli_wh - last_register
-            capacity = int(self._registry.capacity_milli_wh[row])
-            if abs(metered) > capacity:
-                raise ReadingRefused(
-                    f"account {reading.account}, interval {interval}: register moved by {metered} mWh, "
-                    f"the connection carries {capacity}"
-                )
+            if abs(metered) > int(self._registry.capacity_milli_wh[row]):
+                # out of reach, by whatever fault of one meter: it waits, and nobody else has to
+                late_rows.append(self._reading_row(reading, settled_in=None))
+                continue
             reading_rows.append(self._reading_row(reading, settled_in=interval))
             metered_milli_wh.append(metered)
             zones.append(int(self._registry.zone[row]))

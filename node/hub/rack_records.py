@@ -62,7 +62,8 @@ def memory_from_bytes(data: bytes) -> RackMemory:
     transfers = from_bytes(Transfers, data[ends[0] : ends[1]])
     count = int(np.ravel(transfers.n_switches)[0])  # a record of arrays keeps a number as an array
     return RackMemory(
-        from_bytes(LoadForecast, data[12 : ends[0]]),
+        # Before bursts were followed, only the long spread was kept.
+        from_bytes(LoadForecast, data[12 : ends[0]], {"burst_w2": lambda kept: kept["square_w2"].copy()}),
         replace(transfers, n_switches=count),
         from_bytes(RackBook, data[ends[1] :]),
     )

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 from market.replay import ClearedRound, Difference, first_difference
 from node.hub.trading import load_orders
 from node.hub.zones import load_zoning
-from node.store.tables_market import fills, meta, prices, rounds
+from node.store.tables_market import fills, meta, prices, rounds, voided_fills
 
 FEE = "fee_micro_per_kwh"  # in table meta
 
@@ -15,9 +15,10 @@ FEE = "fee_micro_per_kwh"  # in table meta
 def replay(connection: Connection) -> tuple[int, Difference | None]:
     """Return how many rounds were cleared again, and the first difference (None if there is none)."""
     fee = connection.execute(select(meta.c.value).where(meta.c.key == FEE)).scalar_one()
-    filled: defaultdict[tuple[int, int], dict[int, int]] = defaultdict(dict)
-    for row in connection.execute(select(fills)):
-        filled[(row.interval, row.round)][row.sequence] = row.quantity_milli_wh
+    filled: defaultdict[tuple[int, int], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for table in (fills, voided_fills):  # the auction gave both
+        for row in connection.execute(select(table)):
+            filled[(row.interval, row.round)][row.sequence] += row.quantity_milli_wh
     told: defaultdict[tuple[int, int], list[int | None]] = defaultdict(list)
     for row in connection.execute(select(prices).order_by(prices.c.zone)):
         told[(row.interval, row.round)].append(row.price_micro_per_kwh)

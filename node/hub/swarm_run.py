@@ -136,7 +136,7 @@ class SwarmRun:
         self._refresh_ms = now_ms + REFRESH_MS
         params, rows = plan.params, self._rows
         self._base_w = decision.granted_w
-        served = ~plan.island[plan.node_of_device[rows]]
+        served = ~plan.in_island[rows]
         self._serves = takes_part(
             np.ones(rows.size, np.bool_), is_healthy[rows], inputs.is_present[rows], served
         )

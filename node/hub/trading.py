@@ -241,6 +241,18 @@ class Trading:
                 )
 
     def _check_gate(self, order: Order, moment: "_Moment") -> None:
+        if (order.first, order.last) not in moment.open:
+            self._check_time(order, moment)
+            moment.open.add((order.first, order.last))
+        for interval in range(order.first, order.last + 1):
+            if self._book.is_closed(interval, order.account, order.lane):
+                raise OrderRefused(
+                    RefusalReason.LANE_CLOSED,
+                    f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
+                )
+
+    def _check_time(self, order: Order, moment: "_Moment") -> None:
+        """Refuse what is too late, too early, or cuts a timeslot: the same for all orders of these intervals."""
         gate_s = moment.gate_s.get(order.first)
         if gate_s is None:
             gate_s = moment.gate_s[order.first] = self._schedule.gate_closure_s(order.first)
@@ -261,12 +273,6 @@ class Trading:
                 f"intervals {order.first}..{order.last} cut a timeslot: the first is traded in "
                 f"{head.start}..{head.stop - 1}, the last in {tail.start}..{tail.stop - 1}",
             )
-        for interval in range(order.first, order.last + 1):
-            if self._book.is_closed(interval, order.account, order.lane):
-                raise OrderRefused(
-                    RefusalReason.LANE_CLOSED,
-                    f"lane {order.lane} of interval {interval} already took part in a round: use another lane",
-                )
 
     def _slot_of(self, interval: int, moment: "_Moment") -> range:
         slot = moment.slot.get(interval)
@@ -312,10 +318,11 @@ class _Moment:
     furthest: int
     gate_s: dict[int, int]
     slot: dict[int, range]
+    open: set[tuple[int, int]]  # first and last interval of orders that are in time
 
     @classmethod
     def of(cls, now_s: float, grid: IntervalGrid, policy: DoorPolicy) -> "_Moment":
-        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {})
+        return cls(now_s, grid.index_at(now_s) + policy.horizon_intervals, {}, {}, set())
 
 
 def _in_tie_order(

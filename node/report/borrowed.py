@@ -29,15 +29,65 @@ DEFINITIONS = {
 
 
 @dataclass(slots=True)
-class Borrowed:
-    """A borrower's energies over all overloaded intervals, Wh, and how long it was overloaded, s."""
+class Lack:
+    """What a borrower lacked and got in an interval, Wh, and how long it was overloaded, s."""
 
     duration_s: float = 0.0
     beyond_wh: float = 0.0
-    given_wh: float = 0.0
+    given_by_wh: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     arrived_wh: float = 0.0
     unserved_wh: float = 0.0
-    given_by_wh: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+
+    @property
+    def is_served(self) -> bool:
+        """Return whether its loads missed nothing to speak of."""
+        return self.unserved_wh <= SERVED_PU * self.beyond_wh
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """All overloaded intervals of a borrower."""
+
+    intervals: tuple[Lack, ...]
+
+    @property
+    def short(self) -> "Borrowed":
+        """Return those in which its loads missed something."""
+        return Borrowed(tuple(one for one in self.intervals if not one.is_served))
+
+    @property
+    def duration_s(self) -> float:
+        """Return how long it was overloaded, s."""
+        return sum(one.duration_s for one in self.intervals)
+
+    @property
+    def beyond_wh(self) -> float:
+        """Return what it drew beyond what its feed carries, Wh."""
+        return sum(one.beyond_wh for one in self.intervals)
+
+    @property
+    def given_by_wh(self) -> dict[int, float]:
+        """Return what each lender gave at its terminal, Wh, the largest first."""
+        total: defaultdict[int, float] = defaultdict(float)
+        for one in self.intervals:
+            for account, wh in one.given_by_wh.items():
+                total[account] += wh
+        return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def given_wh(self) -> float:
+        """Return what all lenders gave, Wh."""
+        return sum(self.given_by_wh.values())
+
+    @property
+    def arrived_wh(self) -> float:
+        """Return what arrived of it, Wh."""
+        return sum(one.arrived_wh for one in self.intervals)
+
+    @property
+    def unserved_wh(self) -> float:
+        """Return what its loads missed, Wh."""
+        return sum(one.unserved_wh for one in self.intervals)
 
 
 def borrowed(connection: Connection, span: range, step_s: int) -> dict[int, Borrowed]:
@@ -49,20 +99,18 @@ def borrowed(connection: Connection, span: range, step_s: int) -> dict[int, Borr
         How long a load step is.
     """
     out = _without_supply(connection, span)
-    found: defaultdict[int, Borrowed] = defaultdict(Borrowed)
+    found: defaultdict[int, dict[int, Lack]] = defaultdict(dict)
     hours = step_s / SECONDS_PER_HOUR
-    seen: defaultdict[int, set[int]] = defaultdict(set)
     for row in connection.execute(select(overloads).where(*_within(overloads, span))):
         if row.load_w > row.limit_w and row.interval not in out:
-            found[row.account].duration_s += step_s
-            found[row.account].beyond_wh += (row.load_w - row.limit_w) * hours
-            seen[row.account].add(row.interval)
+            one = found[row.account].setdefault(row.interval, Lack())
+            one.duration_s += step_s
+            one.beyond_wh += (row.load_w - row.limit_w) * hours
     for row in connection.execute(
         select(transfers).where(transfers.c.kind == "help", *_within(transfers, span))
     ):
-        if row.interval in seen[row.target]:
-            one = found[row.target]
-            one.given_wh += row.given_wh
+        if row.interval in found[row.target]:
+            one = found[row.target][row.interval]
             one.arrived_wh += row.arrived_wh
             one.given_by_wh[row.source] += row.given_wh
     missed = connection.execute(
@@ -72,9 +120,10 @@ def borrowed(connection: Connection, span: range, step_s: int) -> dict[int, Borr
         .group_by(devices.c.account, device_intervals.c.interval)
     )
     for account, interval, unserved_wh in missed:
-        if interval in seen[account]:
-            found[account].unserved_wh += unserved_wh
-    return {account: one for account, one in sorted(found.items()) if one.given_wh > 0}
+        if interval in found[account]:
+            found[account][interval].unserved_wh += unserved_wh
+    by_account = {account: Borrowed(tuple(lacks.values())) for account, lacks in sorted(found.items())}
+    return {account: one for account, one in by_account.items() if one.given_wh > 0}
 
 
 def _without_supply(connection: Connection, span: range) -> set[int]:
@@ -106,18 +155,31 @@ def tables(
 
 
 def _row(name: dict[int, str], account: int, one: Borrowed) -> tuple[str, ...]:
-    hours = one.duration_s / SECONDS_PER_HOUR
-    lost_wh = one.given_wh - one.arrived_wh
-    powers = (one.beyond_wh, one.given_wh, lost_wh, one.arrived_wh, one.unserved_wh)
-    donors = ", ".join(name[a] for a, _ in sorted(one.given_by_wh.items(), key=lambda d: (-d[1], d[0])))
-    if one.unserved_wh <= SERVED_PU * one.beyond_wh:
+    powers = _mean_powers_w(one)
+    donors = ", ".join(name[lender] for lender in one.given_by_wh)
+    short = one.short
+    if not short.intervals:
         so = f"served: {donors} gave what was lacking and what the way loses"
     else:
+        lacked, given, lost, _, unserved = _mean_powers_w(short)
         so = (
-            f"short by {one.unserved_wh / hours:.1f} W: of {one.given_wh / hours:.1f} W that {donors} "
-            f"could give {lost_wh / hours:.1f} W were lost in ports and cables"
+            f"short by {unserved:.1f} W in {len(short.intervals)} of {len(one.intervals)} intervals: lenders could "
+            f"give {given:.1f} W of the {lacked:.1f} W lacking then, and {lost:.1f} W were lost in ports and cables"
         )
-    return (name[account], f"{hours:.1f}", *(f"{wh / hours:,.1f} W" for wh in powers), so)
+    hours = one.duration_s / SECONDS_PER_HOUR
+    return (name[account], f"{hours:.1f}", *(f"{p_w:,.1f} W" for p_w in powers), so)
+
+
+def _mean_powers_w(one: Borrowed) -> tuple[float, ...]:
+    """Return what was lacking, given, lost on the way, arrived and missed, means while overloaded, W."""
+    energies_wh = (
+        one.beyond_wh,
+        one.given_wh,
+        one.given_wh - one.arrived_wh,
+        one.arrived_wh,
+        one.unserved_wh,
+    )
+    return tuple(wh * SECONDS_PER_HOUR / one.duration_s for wh in energies_wh)
 
 
 def _within(table: Table, span: range) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -6,10 +6,13 @@ What every community has comes first, what only some scenarios have last.
 from collections.abc import Mapping
 
 from node.report.borrowed import DEFINITIONS as BORROWED_DEFINITIONS
+from node.report.control import DEFINITIONS as CONTROL_DEFINITIONS
 from node.report.generators import DEFINITIONS as GENERATOR_DEFINITIONS
 from node.report.racks import DEFINITIONS as RACK_DEFINITIONS
+from node.report.reasons import DEFINITIONS as REASON_DEFINITIONS
 from node.report.timeslots import DEFINITIONS as TIMESLOT_DEFINITIONS
 from node.report.voltage import DEFINITIONS as VOLTAGE_DEFINITIONS
+from node.report.wear import DEFINITIONS as WEAR_DEFINITIONS
 
 DEFINITIONS: Mapping[str, str] = {
     "Energy balance": "Everything that entered the community (solar, supplier, taken from store) against "
@@ -47,9 +50,12 @@ DEFINITIONS: Mapping[str, str] = {
     "Island": "A part of the network that lost its supply, until its switch closed again. 'Served' is what its loads "
     "got of what they wanted in that time, by priority. Bills count what was not served as not bought, and the "
     "reference keeps its supply: on a day with an outage a saving says little.",
+    **CONTROL_DEFINITIONS,
+    **REASON_DEFINITIONS,
     **RACK_DEFINITIONS,
     **BORROWED_DEFINITIONS,
     **GENERATOR_DEFINITIONS,
     **TIMESLOT_DEFINITIONS,
     **VOLTAGE_DEFINITIONS,
+    **WEAR_DEFINITIONS,
 }

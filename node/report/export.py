@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from node.store import tables_chain as c
+from node.store import tables_control as k
 from node.store import tables_devices as d
 from node.store import tables_frequency as f
 from node.store import tables_islands as i
@@ -29,12 +30,14 @@ EXPORTED: tuple[Table, ...] = (
     m.rounds,
     m.prices,
     m.fills,
+    m.voided_fills,
     m.trades,
     m.tariffs,
     m.readings,
     m.substitutes,
     m.carried_readings,
     m.curtailments,
+    m.voided_curtailments,
     m.imbalances,
     m.flex_events,
     m.flex_members,
@@ -56,6 +59,8 @@ EXPORTED: tuple[Table, ...] = (
     r.transfers,
     r.debts,
     t.timeslots,
+    k.control_intervals,
+    k.virtual_battery,
     f.frequency_intervals,
     f.frequency_members,
     f.frequency_steps,

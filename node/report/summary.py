@@ -20,6 +20,12 @@ from market.kpis_money import (
 from market.levies import LevyRule, levies_pico
 from market.units import MICRO_PER_CREDIT, MILLI_WH_PER_KWH, PICO_PER_CREDIT
 from node.report import energy, queries
+from node.report.control import (
+    ControlFigures,
+    VirtualBatteryFigures,
+    control_figures,
+    virtual_battery_figures,
+)
 from node.report.frequency import ServiceFigures, service_figures
 from node.report.generators import Generated, generated
 from node.report.islands import IslandDay, island_days
@@ -28,6 +34,7 @@ from node.report.outcome import Outcome, outcome
 from node.report.racks import RackFigures, rack_figures
 from node.report.silent_meters import SilentMeter, silent_meters
 from node.report.timeslots import TimeslotFigures, timeslot_figures
+from node.report.void_fills import VoidFills, void_fills
 from node.report.voltage import VoltageFigures, voltage_figures
 from node.report.wishes import WishMet, wishes_met
 from node.report.zones import ZoneDay, zone_days
@@ -105,9 +112,12 @@ class Summary:
     flexibility: tuple[Mapping[str, Any], ...]
     operations: Operations
     silent_meters: tuple[SilentMeter, ...]
+    void_fills: VoidFills | None
     racks: RackFigures
     timeslots: TimeslotFigures
     generators: tuple[Generated, ...]
+    control: ControlFigures
+    virtual_battery: VirtualBatteryFigures | None
     outcome: Outcome
     frequency: tuple[ServiceFigures, ...]
     wishes: tuple[WishMet, ...]
@@ -136,10 +146,13 @@ class Summary:
             "flexibility": [dict(event) for event in self.flexibility],
             "operations": asdict(self.operations),
             "silent_meters": [asdict(meter) for meter in self.silent_meters],
+            "void_fills": None if self.void_fills is None else asdict(self.void_fills),
             "prices": None if self.prices is None else asdict(self.prices),
             "racks": asdict(self.racks),
             "timeslots": asdict(self.timeslots),
             "generators": [asdict(one) for one in self.generators],
+            "control": asdict(self.control),
+            "virtual_battery": None if self.virtual_battery is None else asdict(self.virtual_battery),
             "outcome": asdict(self.outcome),
             "frequency": [asdict(service) for service in self.frequency],
             "wishes": [asdict(wish) for wish in self.wishes],
@@ -229,9 +242,12 @@ def summarise(connection: Connection, scenario: Scenario, differences: int = 0) 
         flexibility=_flexibility(connection),
         operations=operations(connection, span),
         silent_meters=silent_meters(connection, span),
+        void_fills=void_fills(connection, span),
         racks=rack_figures(connection, span),
         timeslots=timeslot_figures(connection, span, scenario.interval_s),
         generators=generated(connection, span),
+        control=control_figures(connection, span),
+        virtual_battery=virtual_battery_figures(connection, span),
         outcome=result,
         frequency=service_figures(connection, scenario),
         wishes=wishes_met(connection, scenario, span),

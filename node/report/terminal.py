@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from node.report import frequency, generators, islands, outcome, racks, timeslots, voltage, zones
+from node.report import control, frequency, generators, islands, outcome, racks, timeslots, voltage, zones
 from node.report.operations import Operations
 from node.report.summary import Bill, Summary, cents, credits, kwh
 
@@ -93,9 +93,12 @@ def figures(summary: Summary) -> list[tuple[str, str]]:
         )
         rows.append(("wishes met", f"{kwh(met):,.2f} of {kwh(bought):,.2f} kWh wished for"))
     rows += _operations(summary.operations) + racks.lines(summary.racks)
+    rows += control.lines(summary.control, summary.virtual_battery)
     rows += generators.lines(summary.generators)
     rows += islands.rows_for_people(summary.islands)
     rows += [("silent meter", meter.in_words()) for meter in summary.silent_meters]
+    if summary.void_fills is not None:
+        rows.append(("void", summary.void_fills.in_words()))
     services = {service.name for service in summary.frequency}
     rows += [_event(event) for event in summary.flexibility if event["name"] not in services]
     rows += frequency.lines(summary.frequency)

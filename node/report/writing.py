@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from node.report import (
     books,
     borrowed,
+    control,
     export,
     frequency,
     html,
@@ -16,9 +17,11 @@ from node.report import (
     plots,
     queries,
     racks,
+    reasons,
     terminal,
     voltage,
     voltage_plots,
+    wear,
     wishes,
     zones,
 )
@@ -53,6 +56,7 @@ def figures(connection: Connection, scenario: Scenario, span: range) -> dict[str
     stored = queries.storage_series(connection, span)
     if stored:
         result["storage"] = plots.storage(grid, stored)
+    result |= control.pictures(connection, grid, span)
     chosen = books.telling_round(connection, span)
     if chosen is not None:
         book = books.merit_order(connection, *chosen)
@@ -122,6 +126,8 @@ def _tables(connection: Connection, scenario: Scenario, summary: Summary) -> dic
     }
     found |= borrowed.tables(connection, summary.span, scenario.load_step_s or scenario.interval_s)
     found |= racks.tables(connection, summary.span, scenario.zone)
+    found |= reasons.tables(connection, summary.span)
+    found |= wear.tables(connection)
     found |= zones.tables(summary.zones)
     found |= wishes.tables(summary.wishes)
     found |= islands.tables(summary.islands, scenario)

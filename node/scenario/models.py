@@ -201,12 +201,16 @@ class Priorities(Strict):
 class Strategy(Strict):
     """How the participant's agent prices storage: wear per discharged kWh, and the margin it asks for.
 
+    With `storages: thresholds` no agent plans its storages: they ask for energy below their low threshold, and above
+    the high one they carry the participant's own load.
+
     It would like to buy from a source, and to trade with a participant or a group. Wishes are honoured where they
     cost nobody anything: they never change what is traded, or at which price.
     """
 
     wear_micro_per_kwh: PositivePrice = 40_000
     markup_micro_per_kwh: PositivePrice = 5_000
+    storages: Literal["planned", "thresholds"] = "planned"
     prefers_source: Literal["any", "solar", "storage"] = "any"
     prefers_partner: Name | None = None
     prefers_group: Name | None = None

@@ -136,6 +136,29 @@ fills = Table(
     sqlite_with_rowid=False,
 )
 
+# What of fills did not reach the chain within its fill window: void, and settled as imbalance (hub/voiding).
+voided_fills = Table(
+    "voided_fills",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", ForeignKey("orders.sequence"), primary_key=True),
+    Column("account", Integer, nullable=False),
+    Column("is_buy", Boolean, nullable=False),
+    Column("lane", Integer, nullable=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
+    Column("price_micro_per_kwh", BigInteger, nullable=False),
+    Column("amount_pico", Amount, nullable=False),  # that was not received; negative for a buyer
+)
+
+# Bundles whose rows have changed since they were committed to: what was said then is published (audit/publishing).
+kept_bundles = Table(
+    "kept_bundles",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
 trades = Table(
     "trades",
     metadata,
@@ -212,6 +235,15 @@ curtailments = Table(
     Column("quantity_milli_wh", BigInteger, nullable=False),
     Column("reason", String, nullable=False),
     Column("signature", FixedBytes(64), nullable=False),
+)
+
+# Curtailments that came after their interval was read: nothing is forgiven (hub/voiding).
+voided_curtailments = Table(
+    "voided_curtailments",
+    metadata,
+    Column("interval", Integer, primary_key=True, autoincrement=False),
+    Column("account", Integer, primary_key=True, autoincrement=False),
+    Column("quantity_milli_wh", BigInteger, nullable=False),
 )
 
 imbalances = Table(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from devices.parameters import FleetParameters
 from node.controller.takeover import TAKEOVER_S
 from node.hub.dispatch_records import ControllerFailure, Disturbance, SupplyFailure
-from node.hub.health_watch import PlannedFault
+from node.hub.health_watch import HealthWatch, PlannedFault
 from node.scenario import ControllerOutage, MeterOutage, Scenario, SupplyOutage, Topology
+from node.world.plant import Plant
 
 
 def planned_failures(scenario: Scenario, topology: Topology) -> tuple[Disturbance, ...]:
@@ -81,6 +82,12 @@ def islanded_zones(
         if parent >= 0:
             out[row] |= out[parent]
     return out[:n_zones]
+
+
+def health_watch(scenario: Scenario, plant: Plant) -> HealthWatch:
+    """Return the watch over a community's storages, with what its scenario will break."""
+    faults = planned_faults(scenario, plant.fleet)
+    return HealthWatch(plant.fleet, faults, scenario.seed, scenario.interval_s, plant.lends)
 
 
 def planned_faults(scenario: Scenario, fleet: FleetParameters) -> tuple[PlannedFault, ...]:

@@ -61,6 +61,7 @@ class Plant:
     node : (n_devices,) int64, row of the connection in the topology
     load_share_pu : (n_devices,) float64, share of the owner's load profile; 0 for what is no load
     lends : (n_devices,) bool, storages that help beyond their own connection
+    is_planned : (n_devices,) bool, False where an owner leaves storages to their firmware's thresholds
     vehicles : rows of the cars, and their scenario entries in `cars`
     wear_micro_per_kwh, markup_micro_per_kwh : (n_devices,) int64, of the owner's strategy
     """
@@ -72,6 +73,7 @@ class Plant:
     node: IntArray
     load_share_pu: FloatArray
     lends: NDArray[np.bool_]
+    is_planned: NDArray[np.bool_]
     vehicles: IntArray
     cars: tuple[ElectricVehicle, ...]
     wear_micro_per_kwh: IntArray
@@ -206,6 +208,7 @@ def build(scenario: Scenario) -> Plant:
         node=topology.node_of_participant[owners],
         load_share_pu=np.array(share),
         lends=np.array(lends, np.bool_),
+        is_planned=np.array([s.storages == "planned" for s in strategies], np.bool_)[owners],
         vehicles=np.array(sorted(cars), np.int64),
         cars=tuple(cars[row] for row in sorted(cars)),
         wear_micro_per_kwh=np.array([s.wear_micro_per_kwh for s in strategies], np.int64)[owners],

@@ -233,8 +233,9 @@ def readings_outside_a_chunk_are_told_with_their_signatures(w: World) -> None:
     # whoever calls through a contract of his own leaves no calldata that could be followed
     w.close_fills()
     read = (w.meter(w.ann, 5), w.meter(w.ben, -5))
-    (log,) = w.do_read(*read).logs
-    event = w.contracts.settlement.event(*log[1:])
+    logs = w.do_read(*read).logs
+    assert len(logs) == 1
+    event = w.contracts.settlement.event(*logs[0][1:])
     assert event is not None
     assert event.name == "ReadingsBroughtIn"
     told = tuple((x.account, x.register_milli_wh, x.is_substitute, *x.signature) for x in read)

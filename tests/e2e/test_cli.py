@@ -1,5 +1,6 @@
 """The command `symgrid`: one line for what is wrong, the right exit status, and a day that is all there."""
 
+import base64
 import csv
 import errno
 import json
@@ -17,8 +18,9 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from node.cli import _os_reason, app
+from node.founding import ROLE_NAMES, Keyring
 from node.report.export import EXPORTED
-from node.scenario import shipped
+from node.scenario import load, shipped
 from node.store.tables_chain import chain_accounts
 from node.store.unit_of_work import Store
 
@@ -204,6 +206,32 @@ def test_a_day_ends_with_summary_report_and_tables(finished):
     assert {path.stem for path in (out / "tables").glob("*.csv")} == {table.name for table in EXPORTED}
     with (out / "tables" / "readings.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 24 * 4
+
+
+def test_no_private_key_is_in_anything_that_a_day_leaves_or_says(finished):
+    """Neither in the store, the chain, bundles, tables and reports, nor on the screen, in any usual form."""
+    data, out, said = finished
+    scenario = load(CORNER)
+    keys = Keyring(scenario.seed, scenario.name)
+    signers = [keys.buyer(), *(keys.role(name) for name in ROLE_NAMES)]
+    for participant in scenario.participants:
+        signers += [make(participant.id) for make in (keys.owner, keys.agent, keys.meter)]
+    files = [path.read_bytes() for folder in (data, out) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 40
+    everything = b"\0".join([*files, said.encode()])
+    lower = everything.lower()
+    assert signers[1].address in everything  # what stands there is found
+    for signer in signers:
+        secret = signer._key.secret
+        assert secret not in everything
+        assert secret[::-1] not in everything
+        assert secret.hex().encode() not in lower
+        assert str(int.from_bytes(secret, "big")).encode() not in everything
+        assert base64.b64encode(secret)[:-2] not in everything
+
+
+def test_a_day_says_that_its_keys_are_not_for_money(finished):
+    assert "keys are derived from the seed: for simulation only, never for money" in finished[2]
 
 
 def test_a_second_run_on_the_same_data_goes_on_with_the_next_day(finished, tmp_path):

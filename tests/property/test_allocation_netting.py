@@ -89,11 +89,11 @@ def assert_no_overrun(tree, columns, leans):
     exported, imported = np.maximum(got, 0), np.maximum(-got, 0)
     firm_out = np.minimum(exported, np.maximum(assured, 0)) * leans
     firm_in = np.minimum(imported, np.maximum(-assured, 0)) * leans
-    assert np.all(usage(tree, node, imported) - usage(tree, node, firm_out) <= plan.import_cap_milli_w)
-    assert np.all(usage(tree, node, exported) - usage(tree, node, firm_in) <= plan.export_cap_milli_w)
+    assert np.all(usage(tree, node, imported) - usage(tree, node, firm_out) <= plan.into.cap_milli_w)
+    assert np.all(usage(tree, node, exported) - usage(tree, node, firm_in) <= plan.out.cap_milli_w)
     # Therefore also what is granted in full, once everything has ramped:
     net = usage(tree, node, got)
-    assert np.all(-net <= plan.import_cap_milli_w) and np.all(net <= plan.export_cap_milli_w)
+    assert np.all(-net <= plan.into.cap_milli_w) and np.all(net <= plan.out.cap_milli_w)
 
 
 @given(cases())

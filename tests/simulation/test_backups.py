@@ -56,18 +56,3 @@ def test_a_chain_older_than_its_store_gets_what_it_lacks_and_every_account_is_th
         settled = select(func.count()).where(chain_events.c.name == "ChunkSettled")
         assert connection.execute(settled).scalar_one() == planned
         assert set(connection.execute(select(outbox.c.state)).scalars()) == {"final"}
-
-
-def test_a_chain_so_old_that_its_fills_are_void_halts_naming_the_chunk(corner, tmp_path):
-    """The contract takes fills for four hours only: what was settled on the lost chain cannot be settled again."""
-    data = tmp_path / "data"
-    first = corner(data, stop=2)
-    first.chain.backup(tmp_path / "old.sqlite")
-    with first.store.read() as connection:
-        due = connection.execute(select(func.count()).select_from(chunks)).scalar_one()
-    first.close()
-    corner(data, stop=8).close()
-    restore(tmp_path / "old.sqlite", data / STATE / "chain.sqlite")
-    with pytest.raises(SettlementHalted, match="settlement: late") as halted:
-        corner(data)
-    assert (halted.value.kind, halted.value.ref) == ("chunk", str(due))

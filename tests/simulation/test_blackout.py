@@ -153,6 +153,17 @@ def test_energy_is_kept_for_critical_loads_from_the_first_minute(day):
     assert 0 < island.dark_s < 5 * 3_600
 
 
+def test_the_car_that_is_plugged_in_feeds_the_island_and_keeps_its_trip(day):
+    inside = range(first(day) + OUTAGE, first(day) + BACK)
+    (car,) = [p.devices[0] for p in day.scenario.participants if p.id == "home-04"]
+    query = select(device_intervals).join(devices, devices.c.id == device_intervals.c.device)
+    found = {row.interval: row for row in rows(day, query.where(devices.c.name == car.id))}
+    given_wh = sum(found[interval].terminal_wh for interval in inside)
+    assert given_wh > 1_000.0
+    assert all(found[interval].terminal_wh >= -0.5 for interval in inside), "it does not charge"
+    assert found[inside[-1]].energy_wh >= car.required_wh - 100.0  # what its inverter draws at rest
+
+
 def test_nothing_flows_through_the_open_switch(day):
     for row in rows(day, select(node_intervals).where(node_intervals.c.node == "quarter")):
         if first(day) + OUTAGE < row.interval < first(day) + BACK:
@@ -213,7 +224,8 @@ def test_the_island_has_prices_of_its_own(day):
     for of in by_zone.values():
         if QUARTER in of and WORKS in of:
             apart += of[QUARTER] != of[WORKS]
-    assert apart >= 3
+    # Where the ranges that clear overlap, zones share a price though nothing flows.
+    assert apart >= 2
     table = {
         (row.interval - first(day), row.zone): (
             row.short_micro_per_kwh,
@@ -224,6 +236,12 @@ def test_the_island_has_prices_of_its_own(day):
     }
     assert table[OUTAGE + 1, QUARTER] == (600_000, 50_000, True)
     assert table[OUTAGE + 1, WORKS][2] is False
+    dearest_outside = (
+        max(table[k, WORKS][0] for k in range(OUTAGE + 1, BACK)) + day.scenario.tariff.levies_micro_per_kwh
+    )
+    assert max(of[QUARTER] for of in by_zone.values() if QUARTER in of) > dearest_outside, (
+        "energy is scarce inside"
+    )
     assert table[BACK + 1, QUARTER][2] is False
 
 

@@ -1,5 +1,6 @@
 """The data centre's day: everything that goes wrong is seen, bridged, and written down with its reason."""
 
+import json
 import re
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from node import profiles
 from node.api.app import create_app
 from node.community import open_community
 from node.hub.dispatch_state import world_from_bytes
+from node.report import control, reasons, wear
 from node.report.borrowed import borrowed
 from node.report.racks import tables, transfer_rows
 from node.report.summary import summarise
 from node.report.terminal import figures
 from node.scenario import Study, load
 from node.simulation import Simulation
+from node.store.tables_control import virtual_battery
 from node.store.tables_devices import (
     alerts,
     checkpoints,
@@ -286,6 +289,52 @@ def test_the_jobs_quarter_hour_is_traded_alone_and_the_calm_rest_of_its_hour_as_
     # The job at five past moves the first quarter: the other three are one timeslot in most hours.
     starts_in_hour = [row.first % 4 for row, length in zip(slots, lengths, strict=True) if length == 3]
     assert len(starts_in_hour) > 12 and starts_in_hour.count(1) > 0.8 * len(starts_in_hour)
+
+
+def test_lenders_are_one_virtual_battery_that_loses_the_unfit_and_what_they_lend(day):
+    span = day.scenario.delivery_intervals()
+    found = rows(day, select(virtual_battery).order_by(virtual_battery.c.interval))
+    assert [row.interval for row in found] == list(span)
+    # Eight units lend; two of them are taken out when they are found.
+    out = sorted(min(causes.values()) for causes in found_by_device(day).values())
+    assert [found[at].units for at in (0, out[0], out[1])] == [8, 7, 6]
+    for row in found:
+        curve = json.loads(row.efficiency_pu)
+        assert min(curve) >= 0 and max(curve) < 1
+        if row.p_discharge_w > 5_000:  # nearly empty ones idle at less than they lose
+            assert min(curve) > 0.6 and curve[-1] > 0.9 and row.duration_s >= day.scenario.interval_s
+        assert row.p_discharge_w * day.scenario.interval_s / 3_600 <= row.energy_wh + 1e-6
+    # Hall A's 75 minutes without supply leave little above its owners' reserves.
+    dark = int((22 * 3_600 + 50 * 60) / day.scenario.interval_s)
+    assert found[dark].energy_wh < 0.5 * max(row.energy_wh for row in found)
+
+
+def test_the_report_shows_control_periods_switchings_wear_and_the_virtual_battery(day):
+    span = day.scenario.delivery_intervals()
+    with day.store.read() as connection:
+        shown = dict(figures(summarise(connection, day.scenario)))
+        drawn = control.pictures(connection, day.scenario.grid, span)
+        (heads, worn) = wear.tables(connection)[wear.CAPTION]
+        switched = control.control_figures(connection, span).tie_switches
+    assert "of 10 to 100 ms while something moved" in shown["control periods"]
+    assert "units that lend" in shown["virtual battery"] and "virtual-battery" in drawn
+    # Both jobs begin to need help and need it no more once an hour, but for the dark hours.
+    assert 60 <= switched <= 120
+    by_name = {row[0]: dict(zip(heads, row, strict=True)) for row in worn}
+    assert float(by_name["battery-a"]["full cycles"]) > 0.2
+    for part in ("capacity lost to time", "to cycles", "resistance grown"):
+        assert 0 < float(by_name["battery-a"][part].rstrip("%")) < 1
+    assert by_name["module-a"]["capacity lost to time"] == "0.0000%", "a flywheel does not age"
+
+
+def test_the_report_counts_the_reasons_of_all_setpoints(day):
+    with day.store.read() as connection:
+        _, counted = reasons.tables(connection, day.scenario.delivery_intervals())[reasons.CAPTION]
+    by_reason = {reason: (int(times.replace(",", "")), int(devices)) for reason, times, devices in counted}
+    assert sum(times for times, _ in by_reason.values()) == len(rows(day, select(setpoints.c.id)))
+    assert by_reason["moves power to a node before its predicted overload"][0] > 100
+    assert by_reason["taken out: unhealthy"][1] == 2
+    assert {"relieves a node", "storage is full", "stops at the owner's reserve"} <= set(by_reason)
 
 
 def test_the_generator_burns_fuel_that_is_nobodys_own_generation(day):

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, inspect, select
 
 from node import profiles
 from node.bench.live_community import LiveCommunity
@@ -20,8 +20,9 @@ from node.report import export
 from node.report.summary import summarise
 from node.scenario import load
 from node.simulation import Simulation
-from node.store import location, unit_of_work
+from node.store import layout, location, unit_of_work
 from node.store.tables_chain import nonces
+from node.store.tables_market import meta, voided_fills
 from node.store.unit_of_work import Store, StoreBusy, StoreUnreachable
 from tests.simulation.conftest import CORNER, Ran
 from tests.simulation.postgres import Server, server
@@ -130,6 +131,34 @@ def test_the_pipeline_runs_and_recovers_on_postgresql(url: str, tmp_path: Path) 
     with store.read() as connection:
         assert connection.execute(select(nonces.c.next)).scalars().all() == [8]
     node.close()
+
+
+def test_an_older_layout_is_brought_up_to_date_or_left_as_it_was(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(url)
+    store.create_tables()
+    with store.begin() as connection:
+        voided_fills.drop(connection)
+        connection.execute(meta.insert().values(key="name", value="old"))
+
+    def tables() -> list[str]:
+        with store.read() as connection:
+            return inspect(connection).get_table_names()
+
+    def fails(connection: Connection) -> None:
+        voided_fills.create(connection)
+        raise OSError("the machine went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(layout, "STEPS", {1: fails})
+        with pytest.raises(OSError, match="went away"):
+            layout.bring_up_to_date(store)
+    assert "voided_fills" not in tables()
+    assert layout.bring_up_to_date(store) == 1
+    assert "voided_fills" in tables()
+    layout.check(store)
+    store.close()
 
 
 def test_one_process_writes_at_a_time_and_the_second_is_told(

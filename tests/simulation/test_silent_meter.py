@@ -165,7 +165,7 @@ def test_the_report_and_the_statement_say_why(silent):
 
 
 def test_the_shipped_scenario_is_silent_long_enough_before_its_day_ends_to_show_substitutes():
-    scenario = load(FOLDER / "silent.yaml")
+    scenario = load(FOLDER / "silence.yaml")
     (failure,) = scenario.failures
     ends_s = failure.duration_s + 9 * 3_600
     assert failure.kind == "meter"

@@ -195,14 +195,14 @@ def act(
     selling cost the same, the storage rests instead of cycling for nothing.
     """
     widths = np.diff(borders_wh, axis=1)
+    shape = energy_wh.shape
     drain = worth.drain_wh[k][:, None]
     spread = worth.charge_value[k, :, 0] - worth.discharge_value[k, :, 0]
     tie = np.where(spread > 2 * TIE_MICRO_PER_KWH, TIE_MICRO_PER_KWH, -TIE_MICRO_PER_KWH)[:, None]
     floor = drain + _levels(widths, slopes, worth.discharge_value[k] + tie)
     ceiling = drain + _levels(widths, slopes, worth.charge_value[k] - tie)
-    out, gain = np.zeros_like(energy_wh), np.zeros_like(energy_wh)
-    stock, cost = np.zeros_like(energy_wh), np.zeros_like(energy_wh)
-    take, put = np.empty_like(energy_wh), np.empty_like(energy_wh)  # written over in every step
+    out, gain, stock, cost = np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    take, put = np.empty(shape), np.empty(shape)  # written over in every step
     # Most intervals have steps that no storage meets: an own surplus and an own need exclude each other.
     for j in np.flatnonzero(worth.discharge_wh[k].any(axis=0)).tolist():
         np.subtract(energy_wh, out, out=take)
@@ -241,9 +241,16 @@ def _value_at(borders_wh: Floats, slopes: Floats, energy_wh: Floats) -> Floats:
     values = np.concatenate([np.zeros((slopes.shape[0], 1)), np.cumsum(slopes * widths, axis=1)], axis=1)
     above_reserve = (energy_wh - borders_wh[:, 1:2]) / widths[:, -1:]
     last = slopes.shape[1] - 1
-    bins = np.clip(above_reserve.astype(np.int64) + 1, 1, last)
+    bins = above_reserve.astype(np.int64)
+    bins += 1
+    np.maximum(bins, 1, out=bins)
+    np.minimum(bins, last, out=bins)
     bins[above_reserve < 0] = 0
-    low = np.take_along_axis(borders_wh, bins, axis=1)
-    value: Floats = np.take_along_axis(values, bins, axis=1)
-    value += (energy_wh - low) * np.take_along_axis(slopes, bins, axis=1)
+    row = np.arange(slopes.shape[0])[:, None]
+    border = bins + row * borders_wh.shape[1]
+    value: Floats = values.reshape(-1).take(border)
+    rest = energy_wh - borders_wh.reshape(-1).take(border)
+    bins += row * slopes.shape[1]
+    rest *= slopes.reshape(-1).take(bins)
+    value += rest
     return value

@@ -140,7 +140,10 @@ def test_low_storage_requests_and_full_idle_storage_contributes() -> None:
     _, now = command(PARAMS, full, QUIET, 0.0)
     assert now.request_wh[HOME] == 0.0
     assert now.contribute_wh[HOME] == pytest.approx(1_000.0)
-    busy = dataclasses.replace(full, p_w=np.asarray([2_000.0, 0.0, 0.0, 0.0]))
+    # At 1 kW the offer would last an hour: it is being given, and goes on. At 2.5 kW the storage is busy.
+    giving = dataclasses.replace(full, p_w=np.asarray([1_000.0, 0.0, 0.0, 0.0]))
+    assert command(PARAMS, giving, QUIET, 0.0)[1].contribute_wh[HOME] == pytest.approx(1_000.0)
+    busy = dataclasses.replace(full, p_w=np.asarray([2_500.0, 0.0, 0.0, 0.0]))
     _, now = command(PARAMS, busy, QUIET, 0.0)
     assert now.contribute_wh[HOME] == 0.0
 
@@ -217,3 +220,18 @@ def test_an_empty_batch_is_fine() -> None:
     message = setpoints(np.zeros(0, dtype=np.int64), np.zeros(0), 1, 0.0, 1.0)
     state, verdicts = receive(PARAMS, initial_state(PARAMS), message, 0.0)
     assert verdicts.size == 0 and state.sequence[HOME] == -1
+
+
+def test_a_batch_in_rising_order_is_judged_as_the_same_batch_in_any_order() -> None:
+    rows, order = np.arange(4), np.asarray([2, 0, 3, 1])
+    p_w = np.asarray([1_000.0, -np.inf, np.inf, np.inf])  # a car's power cannot be left open
+    sequence, from_s = np.asarray([6, 5, 4, 6]), np.asarray([0.0, 50.0, 0.0, 0.0])
+    before, _ = receive(PARAMS, initial_state(PARAMS), setpoints(rows, np.zeros(4), 4, 0.0, 90.0), 1.0)
+    rising, verdicts = receive(PARAMS, before, setpoints(rows, p_w, sequence, from_s, 100.0), 1.0)
+    mixed, mixed_verdicts = receive(
+        PARAMS, before, setpoints(rows[order], p_w[order], sequence[order], from_s[order], 100.0), 1.0
+    )
+    assert verdicts.tolist() == [Verdict.ACCEPTED, Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.MALFORMED]
+    assert mixed_verdicts.tolist() == verdicts[order].tolist()
+    for field in dataclasses.fields(FleetState):
+        assert np.array_equal(getattr(rising, field.name), getattr(mixed, field.name))

@@ -1,10 +1,13 @@
 """A generator burns what the published chart says, and no more than its tank holds."""
 
+from dataclasses import fields, make_dataclass, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.checkpoint import to_bytes
 from devices.errors import BadSpecification
 from devices.fleet import deliverable_w, step
 from devices.generator import (
@@ -19,7 +22,7 @@ from devices.generator import (
 )
 from devices.parameters import build_fleet
 from devices.specification import DeviceSpec, Kind
-from devices.state import FleetInputs, initial_state, state_from_bytes, state_to_bytes
+from devices.state import FleetInputs, FleetState, initial_state, state_from_bytes, state_to_bytes
 
 RATED = np.array([20_000.0])
 RUNS = np.array([True])
@@ -109,3 +112,14 @@ def test_in_a_fleet_the_tank_falls_bounds_what_is_promised_and_survives_a_checkp
 def test_a_generator_has_a_rating_and_fuel_and_nothing_else_has(fields, what):
     with pytest.raises(BadSpecification, match=what):
         DeviceSpec(name="x", **fields)
+
+
+def test_a_fleet_saved_before_generators_had_tanks_is_read_with_empty_ones():
+    fleet = build_fleet([DeviceSpec(name="diesel", kind=Kind.GENERATOR, p_max_w=20_000.0, fuel_wh=30_000.0)])
+
+    state = initial_state(fleet)
+    names = [field.name for field in fields(FleetState) if field.name != "fuel_wh"]
+    earlier = make_dataclass("FleetState", names)(*(getattr(state, name) for name in names))
+    read = state_from_bytes(to_bytes(earlier))
+    assert read.fuel_wh.tolist() == [0.0]
+    assert state_to_bytes(replace(read, fuel_wh=state.fuel_wh)) == state_to_bytes(state)

@@ -1,5 +1,6 @@
 """Keys: signatures that the chain's own precompile accepts, deterministic derivation, encrypted keystores."""
 
+import re
 import stat
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from eth_keys import keys
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.chain import keys as project_keys
 from node.chain.keys import (
     GROUP_ORDER,
     KeystoreError,
@@ -88,3 +90,14 @@ def test_a_damaged_keystore_is_told(tmp_path: Path, content: str) -> None:
 def test_a_missing_keystore_is_told(tmp_path: Path) -> None:
     with pytest.raises(KeystoreError, match="No such file"):
         load_keystore(tmp_path / "none.json", "x")
+
+
+def test_derived_keys_are_made_for_simulations_and_benches_only() -> None:
+    """Whatever acts on a real chain (deploy, exit, keys) opens keystores, and cannot make a key from a seed."""
+    node = Path(project_keys.__file__).parents[1]
+    found = {
+        str(path.relative_to(node))
+        for path in node.rglob("*.py")
+        if re.search(r"import [^\n]*\bderive\b|\bKeyring\(", path.read_text())
+    }
+    assert {path for path in found if not path.startswith("bench/")} == {"founding.py", "community.py"}

@@ -44,10 +44,12 @@ class Network:
 
     def partition(self, *components):
         """Cut or close lines: members notice within `SETTLE_MS`."""
-        before = self.components
         self.components = [frozenset(one) for one in components]
-        if any(len([old for old in before if old & new]) > 1 for new in self.components):
-            self.merged_ms = self.now_ms
+        seen = [
+            {self.members[row].component for row in one if row in self.members} for one in self.components
+        ]
+        if any(len(views) > 1 for views in seen):
+            self.merged_ms = self.now_ms  # also where a healing was not noticed before the next cut
         self.first_command_ms = {}
         for row in range(self.n):
             at = self.now_ms + self.random.randint(0, election.SETTLE_MS)

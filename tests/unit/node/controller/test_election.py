@@ -94,6 +94,7 @@ def harder_story(seed):
     net.run(3_000)
     _cut(net, rows, random)
     net.run(net.now_ms + 3_000)
+    net.run(net.now_ms + 3_000, stop=lambda: has_leaders(net))
     led_before = set(_in_office(net))
     net.partition(rows)
     # Who has not noticed yet may still be elected by its own component.

@@ -110,6 +110,30 @@ def test_a_flow_that_ramps_down_keeps_its_claim_until_it_is_gone():
     assert allocate_net(plan, wanted, wanted, np.ones(2)).p_milli_w.tolist() == [4_000_000, 0]
 
 
+def test_own_supply_itself_is_shared_by_class_behind_a_narrow_outlet():
+    # 3 kW of own sun at the connection, 1.6 kW of loads at an outlet that carries 1 kW: the critical one first.
+    tree = CapacityTree(
+        ("feeder", "home", "outlet"),
+        np.array([-1, 0, 1]),
+        np.array([np.inf, np.inf, 1000.0]),
+        np.full(3, np.inf),
+    )
+    p, limiting = settle(tree, [1, 2, 2], [0, 0, 0], [3000, -800, -800], import_class=[0, 0, 2])
+    assert p == [3000, -800, -200]
+    assert limiting == [-1, -1, 2]
+
+
+def test_a_weight_that_is_no_share_is_refused_where_shares_are_needed():
+    tree = feeder([np.inf, 1000, np.inf], [np.inf] * 3)
+    zero = np.zeros(2, np.int64)
+    plan = plan_net(tree, np.array([1, 1]), zero, zero, zero)
+    wanted = np.array([-900_000, -900_000])
+    with pytest.raises(InvalidRequest, match="weight of claim 1"):
+        allocate_net(plan, wanted, zero, np.array([1.0, 0.0]))
+    with pytest.raises(InvalidRequest, match="sum"):
+        allocate_net(plan, wanted * 10**10, zero, np.ones(2))
+
+
 def test_a_negative_account_is_refused():
     with pytest.raises(InvalidRequest, match="account of device 0"):
         settle(feeder([1, 1, 1], [1, 1, 1]), [1], [-1], [0])

@@ -13,6 +13,7 @@ from node.store.tables_chain import blocks, chain_events, chain_undo
 from node.store.tables_market import carried_readings, imbalances, readings, substitutes
 from tests.unit.node.hub.small_hub import (
     ACCOUNTS,
+    CAPACITY,
     DOMAIN,
     LENGTH_S,
     LONG,
@@ -176,3 +177,17 @@ def test_what_is_not_over_by_the_hubs_time_is_taken_over_later(case):
     assert case.end(T + 2, reading(2, T + 2, 7)) == 1  # the meter signed two: what the chain took counts
     assert case.counted()[1:] == [(1, 6, False, 2), (2, 7, False, 2)]
     assert case.paid()[1:] == [(1, 1, LONG), (2, 1, LONG)]
+
+
+def test_a_false_register_that_its_own_meter_signed_holds_up_that_account_only(case):
+    """Whoever holds a meter's key can bound the cost of a lie to what the connection carries, but stop nobody."""
+    case.end(T, reading(2, T, 0))
+    case.end(T + 1)
+    case.bring_in(T + 1, CAPACITY)  # as much as the contract takes; the truth is now out of reach
+    for n in range(2, 8):
+        case.end(T + n, reading(2, T + n, -5 * n))
+    counted = {interval: (register, by_registrar) for interval, register, by_registrar, _ in case.counted()}
+    assert counted[1] == (CAPACITY, False)
+    assert counted[2] == (0, True)  # as far towards the truth as may be
+    assert counted[3] == (-15, False)
+    assert [row.reason for row in case.hub.rows(substitutes)] == ["too_far"]

@@ -1,9 +1,11 @@
 """Microgrids in dispatch: found out, led, formed, shed, dark, started again, back in phase; and the same from bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from devices.catalogue import fixed_load, home_battery, solar_roof
+from devices.catalogue import fixed_load, home_battery, solar_roof, vehicle
 from devices.specification import Priority
 from node.controller.microgrid import (
     MicrogridState,
@@ -23,7 +25,7 @@ from tests.unit.node.hub.small_plant import INTERVAL, START_S, Community
 class Street(Community):
     """Two homes behind a switch: one with battery and roof, one without; each with a critical and a low load."""
 
-    def __init__(self, initial_pu=0.8, capacity_wh=10_000.0, has_second_battery=False):
+    def __init__(self, initial_pu=0.8, capacity_wh=10_000.0, has_second_battery=False, car=None):
         homes = [
             [
                 fixed_load("critical-a", priority=Priority.CRITICAL),
@@ -38,6 +40,8 @@ class Street(Community):
         ]
         if has_second_battery:
             homes[1].append(home_battery("battery-b", capacity_wh=capacity_wh, initial_pu=initial_pu))
+        if car is not None:
+            homes[1].append(car)
         super().__init__(homes)
         connections = np.arange(1, self.n_accounts + 1)
         self.dispatch = Dispatch(
@@ -218,6 +222,37 @@ def test_one_load_is_told_as_one():
     assert [counted_loads(n) for n in (0, 1, 2)] == ["0 loads", "1 load", "2 loads"]
 
 
+def test_a_car_that_is_plugged_in_carries_its_share_and_keeps_its_trip():
+    car = vehicle("car", capacity_wh=40_000.0, p_discharge_max_w=11_000.0, initial_pu=0.5)
+    c, alone = Street(car=car), Street()
+    inputs = replace(c.wants(), required_wh=np.full(c.params.n_devices, 10_000.0))
+    for street, seen in ((c, inputs), (alone, alone.wants())):
+        outcome = street.live(seen, (0, 1e6))
+        assert outcome.unserved_wh_by_class.sum() < 2.0, "but for the seconds in which the island is formed"
+    given_wh = 20_000.0 - c.world.fleet.energy_wh[c.row("car")]
+    # It holds 10 kWh beyond its trip, the battery 8 kWh: it carries more than half of 1,600 W.
+    assert 0.5 * 400.0 < given_wh < 0.75 * 400.0
+    spared = c.world.fleet.energy_wh[c.row("battery-a")] - alone.world.fleet.energy_wh[alone.row("battery-a")]
+    assert spared == pytest.approx(given_wh, rel=0.1), "what it gives the battery keeps"
+    needy = Street(car=car)
+    for _ in range(2):
+        needy.live(replace(inputs, required_wh=np.full(c.params.n_devices, 20_000.0)), (0, 1e6))
+    assert needy.world.fleet.energy_wh[needy.row("car")] >= 19_990.0, (
+        "an empty car that cannot leave helps nobody"
+    )
+
+
+def test_a_car_that_leaves_is_not_missed():
+    car = vehicle("car", capacity_wh=40_000.0, p_discharge_max_w=11_000.0, initial_pu=0.5)
+    c = Street(car=car)
+    c.live(c.wants(), (0, 1e6))
+    gone = c.wants()
+    gone.is_present[c.row("car")] = False
+    outcome = c.live(gone, (0, 1e6))
+    assert outcome.unserved_wh_by_class.sum() <= 1_600 * 0.1 / 3_600
+    assert abs(outcome.net_export_wh.sum()) < 0.1
+
+
 def test_states_that_are_none_are_refused():
     whole = states_to_bytes((MicrogridState(phase=Phase.DARK, on=(1,), waiting=((2, 3),)),))
     assert states_from_bytes(whole)[0].waiting == ((2, 3),)
@@ -227,3 +262,13 @@ def test_states_that_are_none_are_refused():
     c.live(c.wants(), (100, 2_000))
     with pytest.raises(BadWorld):
         world_from_bytes(c.world.to_bytes()[:-3])
+
+
+def test_energy_in_a_storage_that_is_unhealthy_is_not_counted_on():
+    c = Street(has_second_battery=True)
+    c.live(c.wants(), (0, 1e6))
+    healthy = np.ones(c.params.n_devices, bool)
+    both = c.live(c.wants(), (0, 1e6), is_healthy=healthy).islands[0].usable_wh
+    healthy[c.row("battery-b")] = False
+    one = c.live(c.wants(), (0, 1e6), is_healthy=healthy).islands[0].usable_wh
+    assert one == pytest.approx(both / 2, rel=0.15)

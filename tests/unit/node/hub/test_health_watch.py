@@ -29,7 +29,7 @@ STUCK = planned(StuckSensor, 3, kind="stuck_sensor", channel="current")
 
 
 def watch(*faults):
-    return HealthWatch(PARAMS, faults, seed=1, interval_s=HOUR_S)
+    return HealthWatch(PARAMS, faults, seed=1, interval_s=HOUR_S, lends=PARAMS.is_storage)
 
 
 def live(one, state, intervals):

@@ -134,9 +134,12 @@ def test_a_signature_that_no_key_can_have_made_is_refused(hub):
 
 
 @pytest.mark.parametrize("step", [CAPACITY + 1, -CAPACITY - 1])
-def test_a_register_that_jumps_beyond_the_connection_is_refused(hub, step):
-    read(hub, T, reading(2, T, 1_000))
-    refused(hub, "the connection carries 4000000", read, T + 1, reading(2, T + 1, 1_000 + step))
+def test_a_register_that_jumps_beyond_the_connection_waits_and_holds_up_nobody(hub, step):
+    read(hub, T, reading(2, T, 1_000), reading(3, T, 0))
+    read(hub, T + 1, reading(2, T + 1, 1_000 + step), reading(3, T + 1, 7))
+    waiting = [(row.account, row.settled_in) for row in hub.rows(readings) if row.interval == T + 1]
+    assert waiting == [(2, None), (3, T + 1)]
+    assert [row.account for row in hub.rows(imbalances) if row.interval == T + 1] == [3]
 
 
 @pytest.mark.parametrize("step", [CAPACITY, -CAPACITY])
