@@ -191,7 +191,7 @@ def test_one_number_signed_for_two_orders_is_proof_by_itself(dropped: Dropped) -
     ("part", "field", "value", "expected"),
     [
         ("order", "limit_micro_per_kwh", 1, "not signed by the agent"),
-        ("order", "account", 5, "not signed by the agent"),
+        ("order", "account", 4, "not signed by the agent"),
         ("order", "epoch", 2, "not signed by the agent"),
         ("order", "lane", 32, "lane is 32"),
         ("order", "is_buy", 1, "is_buy is 1"),

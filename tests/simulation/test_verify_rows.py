@@ -50,7 +50,7 @@ CHANGES = [
         {"quantity_milli_wh": orders.c.quantity_milli_wh - 1},
         "order .*hashes to",
     ),
-    ("an order's account", orders, {"account": 5}, "order .*hashes to"),
+    ("an order's account", orders, {"account": orders.c.account + 1}, "order .*hashes to"),
     (
         "an order's place",
         orders,

@@ -44,7 +44,7 @@ def test_power_is_moved_within_the_step_before():
 
 def test_forecasts_need_steps_that_divide_an_hour():
     assert mistakes(load_step_s=1_000) == [
-        (("load_step_s",), "expected a divisor of interval_s = 1800"),
+        (("load_step_s",), "expected a divisor of interval_s = 900"),
         (("load_step_s",), "expected a divisor of an hour for forecasts of tied racks, got 1000"),
     ]
 
